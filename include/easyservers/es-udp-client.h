@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "es-endpoint.h"
+
+G_BEGIN_DECLS
+
+#define ES_TYPE_UDP_CLIENT (es_udp_client_get_type ())
+
+ES_API
+G_DECLARE_DERIVABLE_TYPE (EsUdpClient, es_udp_client, ES, UDP_CLIENT, EsEndpoint)
+
+/**
+ * EsUdpClientClass:
+ * @parent_class: the parent class
+ *
+ * What a subclass of a client may override: what [struct@EndpointClass] offers.
+ */
+struct _EsUdpClientClass
+{
+  EsEndpointClass parent_class;
+
+  /*< private >*/
+  gpointer padding[12];
+};
+
+ES_API
+EsUdpClient *es_udp_client_new (void);
+
+ES_API
+EsUdpClient *es_udp_client_new_with_handler (EsMessageFunc handler,
+                                             gpointer user_data,
+                                             GDestroyNotify destroy);
+
+ES_API
+gboolean es_udp_client_connect_to (EsUdpClient *self,
+                                   GSocketConnectable *server,
+                                   GCancellable *cancellable,
+                                   GError **error);
+
+ES_API
+void es_udp_client_connect_to_async (EsUdpClient *self,
+                                     GSocketConnectable *server,
+                                     GCancellable *cancellable,
+                                     GAsyncReadyCallback callback,
+                                     gpointer user_data);
+
+ES_API
+gboolean es_udp_client_connect_to_finish (EsUdpClient *self,
+                                          GAsyncResult *result,
+                                          GError **error);
+
+ES_API
+gboolean es_udp_client_connect_to_host (EsUdpClient *self,
+                                        const char *host_and_port,
+                                        guint16 default_port,
+                                        GCancellable *cancellable,
+                                        GError **error);
+
+ES_API
+void es_udp_client_connect_to_host_async (EsUdpClient *self,
+                                          const char *host_and_port,
+                                          guint16 default_port,
+                                          GCancellable *cancellable,
+                                          GAsyncReadyCallback callback,
+                                          gpointer user_data);
+
+ES_API
+gboolean es_udp_client_connect_to_host_finish (EsUdpClient *self,
+                                               GAsyncResult *result,
+                                               GError **error);
+
+ES_API
+GSocketAddress *es_udp_client_get_remote_address (EsUdpClient *self);
+
+G_END_DECLS

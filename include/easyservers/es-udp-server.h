@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "es-endpoint.h"
+
+G_BEGIN_DECLS
+
+#define ES_TYPE_UDP_SERVER (es_udp_server_get_type ())
+
+ES_API
+G_DECLARE_DERIVABLE_TYPE (EsUdpServer, es_udp_server, ES, UDP_SERVER, EsEndpoint)
+
+/**
+ * EsUdpServerClass:
+ * @parent_class: the parent class
+ *
+ * What a subclass of a server may override: what [struct@EndpointClass] offers.
+ */
+struct _EsUdpServerClass
+{
+  EsEndpointClass parent_class;
+
+  /*< private >*/
+  gpointer padding[12];
+};
+
+ES_API
+EsUdpServer *es_udp_server_new (guint16 port);
+
+ES_API
+EsUdpServer *es_udp_server_new_with_handler (guint16 port,
+                                             EsMessageFunc handler,
+                                             gpointer user_data,
+                                             GDestroyNotify destroy);
+
+ES_API
+const char *es_udp_server_get_address (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_address (EsUdpServer *self,
+                                const char *address);
+
+ES_API
+guint16 es_udp_server_get_port (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_port (EsUdpServer *self,
+                             guint16 port);
+
+ES_API
+gboolean es_udp_server_get_reuse_port (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_reuse_port (EsUdpServer *self,
+                                   gboolean reuse_port);
+
+G_END_DECLS
