@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Serves a chat: who joins it is told what everyone says.
+ *
+ *     a client sends          the server answers
+ *     JOIN <name>             JOK, JERR NAME TAKEN, JERR BAD NAME or JERR ALREADY JOINED
+ *     MSGA <text>             (<sender>) <text> to everyone, the sender too
+ *     MSGP (<name>) <text>    (<sender>) <text> to that member and the sender,
+ *                             or MERR NO SUCH NAME
+ *     EXIT                    nothing: the sender has left
+ *     PONG                    nothing: the sender is alive
+ *     MSGA, MSGP unjoined     MERR JOIN FIRST
+ *     anything else           nothing
+ *
+ * Every member is sent PING at each interval, by a background job, and who leaves too many of them
+ * unanswered is removed. The handler and the job are two threads: a lock protects the members.
+ *
+ * One line end after a name, EXIT or PONG is let pass, so that one can chat by nc or socat. Names
+ * and texts are relayed as they are: whoever shows them on a terminal has to escape them.
+ */
+
+#include <easyservers.h>
+
+#include <glib-unix.h>
+
+#include <locale.h>
+#include <string.h>
+
+#define MAX_NAME_CHARACTERS 32
+#define MAX_INTERVAL_SECONDS 86400
+
+typedef struct
+{
+  GSocketAddress *address; /* (owned) */
+  char *name;              /* (owned) */
+  int n_unanswered;
+} Member;
+
+typedef struct
+{
+  /* Set before the server starts, then only read. */
+  EsEndpoint *server; /* (owned) */
+  double ping_interval;
+  int max_missed;
+  int port;
+  gboolean verbose;
+
+  GMutex lock;
+  GHashTable *members; /* (owned) from GSocketAddress to Member; under the lock */
+} Chat;
+
+static Member *
+member_new (GSocketAddress *address, const char *name)
+{
+  Member *self = g_new0 (Member, 1);
+
+  self->address = g_object_ref (address);
+  self->name = g_strdup (name);
+  return self;
+}
+
+static void
+member_free (Member *self)
+{
+  g_object_unref (self->address);
+  g_free (self->name);
+  g_free (self);
+}
+
+G_GNUC_PRINTF (3, 4)
+static void
+chat_log (Chat *self, GSocketAddress *address, const char *format, ...)
+{
+  g_autofree char *who = NULL;
+  g_autofree char *what = NULL;
+  g_autofree char *harmless = NULL;
+  va_list arguments;
+
+  if (!self->verbose)
+    return;
+
+  va_start (arguments, format);
+  what = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+
+  /* What strangers send must not reach a terminal as control characters. */
+  harmless = g_strescape (what, "\"\\");
+  who = address != NULL ? es_address_to_string (address) : g_strdup ("server");
+  g_printerr ("%s: %s\n", who, harmless);
+}
+
+static void
+chat_send (Chat *self, GBytes *message, GSocketAddress *address)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!es_endpoint_send (self->server, message, address, &error))
+    chat_log (self, address, "%s", error->message);
+}
+
+static void
+chat_answer (Chat *self, const char *text, GSocketAddress *address)
+{
+  g_autoptr (GBytes) message = g_bytes_new (text, strlen (text));
+
+  chat_send (self, message, address);
+}
+
+static Member *
+chat_find_name (Chat *self, const char *name)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, self->members);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      Member *member = value;
+
+      if (g_str_equal (member->name, name))
+        return member;
+    }
+  return NULL;
+}
+
+static GBytes *
+compose (const Member *sender, const char *text, gsize size)
+{
+  GString *message = g_string_new (NULL);
+
+  g_string_printf (message, "(%s) ", sender->name);
+  g_string_append_len (message, text, size);
+  return g_string_free_to_bytes (message);
+}
+
+/* Tells the size of a text without the line end that nc and socat send with it. */
+static gsize
+size_of_line (const char *text, gsize size)
+{
+  if (size == 0 || text[size - 1] != '\n')
+    return size;
+  return size > 1 && text[size - 2] == '\r' ? size - 2 : size - 1;
+}
+
+static gboolean
+is_good_name (const char *name, gsize size)
+{
+  return size > 0 &&
+         g_utf8_validate_len (name, size, NULL) &&
+         g_utf8_strlen (name, size) <= MAX_NAME_CHARACTERS &&
+         memchr (name, '(', size) == NULL &&
+         memchr (name, ')', size) == NULL;
+}
+
+static gboolean
+handle_join (Chat *self, GSocketAddress *address, const char *text, gsize size)
+{
+  gsize name_size = size_of_line (text, size);
+  g_autofree char *name = g_strndup (text, name_size);
+
+  if (g_hash_table_contains (self->members, address))
+    chat_answer (self, "JERR ALREADY JOINED", address);
+  else if (!is_good_name (text, name_size))
+    chat_answer (self, "JERR BAD NAME", address);
+  else if (chat_find_name (self, name) != NULL)
+    chat_answer (self, "JERR NAME TAKEN", address);
+  else
+    {
+      Member *member = member_new (address, name);
+
+      g_hash_table_insert (self->members, member->address, member);
+      chat_answer (self, "JOK", address);
+      chat_log (self, address, "%s has joined", name);
+    }
+  return TRUE;
+}
+
+static gboolean
+handle_message_to_all (Chat *self, GSocketAddress *address, const char *text, gsize size)
+{
+  Member *sender = g_hash_table_lookup (self->members, address);
+  g_autoptr (GBytes) message = NULL;
+  GHashTableIter iter;
+  gpointer receiver;
+
+  if (sender == NULL)
+    {
+      chat_answer (self, "MERR JOIN FIRST", address);
+      return TRUE;
+    }
+
+  message = compose (sender, text, size);
+  g_hash_table_iter_init (&iter, self->members);
+  while (g_hash_table_iter_next (&iter, &receiver, NULL))
+    chat_send (self, message, receiver);
+  return TRUE;
+}
+
+/* Finds the end of the parenthesis that text starts with, and what follows it after a space. */
+static const char *
+split_name (const char *text, gsize size, char **name)
+{
+  const char *end = size > 0 && text[0] == '(' ? memchr (text, ')', size) : NULL;
+
+  if (end == NULL || (end + 1 < text + size && end[1] != ' '))
+    return NULL;
+
+  *name = g_strndup (text + 1, end - text - 1);
+  return MIN (end + 2, text + size);
+}
+
+static gboolean
+handle_message_to_one (Chat *self, GSocketAddress *address, const char *text, gsize size)
+{
+  Member *sender = g_hash_table_lookup (self->members, address);
+  g_autofree char *name = NULL;
+  const char *private_text = split_name (text, size, &name);
+  g_autoptr (GBytes) message = NULL;
+  Member *receiver;
+
+  if (sender == NULL)
+    {
+      chat_answer (self, "MERR JOIN FIRST", address);
+      return TRUE;
+    }
+  if (private_text == NULL)
+    return FALSE;
+
+  receiver = chat_find_name (self, name);
+  if (receiver == NULL)
+    {
+      chat_answer (self, "MERR NO SUCH NAME", address);
+      return TRUE;
+    }
+
+  message = compose (sender, private_text, text + size - private_text);
+  chat_send (self, message, receiver->address);
+  if (receiver != sender)
+    chat_send (self, message, sender->address);
+  return TRUE;
+}
+
+static gboolean
+handle_exit (Chat *self, GSocketAddress *address, const char *text, gsize size)
+{
+  Member *member = g_hash_table_lookup (self->members, address);
+
+  if (member == NULL || size_of_line (text, size) > 0)
+    return FALSE;
+
+  chat_log (self, address, "%s has left", member->name);
+  g_hash_table_remove (self->members, address);
+  return TRUE;
+}
+
+static gboolean
+handle_pong (Chat *self, GSocketAddress *address, const char *text, gsize size)
+{
+  Member *member = g_hash_table_lookup (self->members, address);
+
+  if (member == NULL || size_of_line (text, size) > 0)
+    return FALSE;
+
+  member->n_unanswered = 0;
+  return TRUE;
+}
+
+/* What each verb does; FALSE: the message makes no sense. */
+static const struct
+{
+  const char *verb;
+  gboolean (*handle) (Chat *self, GSocketAddress *address, const char *text, gsize size);
+} verbs[] = {
+  { "JOIN", handle_join },
+  { "MSGA", handle_message_to_all },
+  { "MSGP", handle_message_to_one },
+  { "EXIT", handle_exit },
+  { "PONG", handle_pong },
+};
+
+static gboolean
+chat_dispatch (Chat *self, GSocketAddress *address, const char *message, gsize size)
+{
+  const char *space = memchr (message, ' ', size);
+  gsize verb_size = space != NULL ? (gsize) (space - message) : size_of_line (message, size);
+  const char *text = space != NULL ? space + 1 : message + size;
+
+  for (guint i = 0; i < G_N_ELEMENTS (verbs); i++)
+    if (verb_size == strlen (verbs[i].verb) && memcmp (message, verbs[i].verb, verb_size) == 0)
+      return verbs[i].handle (self, address, text, message + size - text);
+  return FALSE;
+}
+
+static void
+on_message_received (EsEndpoint *server,
+                     GBytes *message,
+                     GSocketAddress *address,
+                     EsSendFunc send,
+                     gpointer user_data)
+{
+  Chat *self = user_data;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  gsize size = 0;
+  const char *text = g_bytes_get_data (message, &size);
+
+  if (size == 0 || !chat_dispatch (self, address, text, size))
+    chat_log (self, address, "ignored: %.*s", (int) MIN (size, 80), text);
+}
+
+static void
+on_error (EsEndpoint *server, GError *error, GSocketAddress *address, gpointer user_data)
+{
+  chat_log (user_data, address, "%s", error->message);
+}
+
+static void
+chat_ping_members (Chat *self)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, self->members);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      Member *member = value;
+
+      if (member->n_unanswered > self->max_missed)
+        {
+          chat_log (self, member->address, "%s left %d pings unanswered and is removed",
+                    member->name, member->n_unanswered);
+          g_hash_table_iter_remove (&iter);
+          continue;
+        }
+
+      chat_answer (self, "PING", member->address);
+      member->n_unanswered++;
+    }
+}
+
+static void
+ping_job (EsJob *job, EsEndpoint *server, gpointer user_data)
+{
+  Chat *self = user_data;
+
+  while (es_job_sleep (job, MAX (self->ping_interval * 1000, 1)))
+    chat_ping_members (self);
+}
+
+static gboolean
+quit (gpointer server)
+{
+  es_endpoint_quit (server);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+chat_run (Chat *self, GError **error)
+{
+  g_autoptr (EsJob) job = NULL;
+
+  if (!es_endpoint_start (self->server, error))
+    return FALSE;
+  job = es_endpoint_create_job (self->server, "ping", ping_job, self, NULL, TRUE, error);
+  if (job == NULL)
+    return FALSE;
+
+  g_unix_signal_add (SIGINT, quit, self->server);
+  g_unix_signal_add (SIGTERM, quit, self->server);
+  g_print ("Listening on port %u\n", es_udp_server_get_port (ES_UDP_SERVER (self->server)));
+  return es_endpoint_run (self->server, error);
+}
+
+static gboolean
+require (gboolean condition, const char *what, GError **error)
+{
+  if (!condition)
+    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, what);
+  return condition;
+}
+
+static gboolean
+chat_parse (Chat *self, int *argc, char ***argv, GError **error)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new ("- serve a chat");
+  const GOptionEntry entries[] = {
+    { "port", 'p', 0, G_OPTION_ARG_INT, &self->port,
+      "Listen on this UDP port (1234); 0: on any that is free", "PORT" },
+    { "ping-interval", 'i', 0, G_OPTION_ARG_DOUBLE, &self->ping_interval,
+      "Send a PING each so many seconds (10)", "SECONDS" },
+    { "max-missed", 'm', 0, G_OPTION_ARG_INT, &self->max_missed,
+      "Remove who leaves more than N pings unanswered (3)", "N" },
+    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &self->verbose,
+      "Tell who comes and goes, and what was ignored", NULL },
+    G_OPTION_ENTRY_NULL
+  };
+
+  g_option_context_add_main_entries (context, entries, NULL);
+  return g_option_context_parse (context, argc, argv, error) &&
+         require (*argc == 1, "chat-server takes options only", error) &&
+         require (self->port >= 0 && self->port <= G_MAXUINT16, "A port is 0 to 65535", error) &&
+         require (self->ping_interval > 0 && self->ping_interval <= MAX_INTERVAL_SECONDS,
+                  "A ping interval is more than 0 and at most 86400 seconds",
+                  error) &&
+         require (self->max_missed >= 0, "The pings to let pass are 0 or more", error);
+}
+
+int
+main (int argc, char **argv)
+{
+  Chat chat = { .port = 1234, .ping_interval = 10, .max_missed = 3 };
+  g_autoptr (GError) error = NULL;
+
+  setlocale (LC_ALL, "");
+  if (!chat_parse (&chat, &argc, &argv, &error))
+    {
+      g_printerr ("%s\n", error->message);
+      return 2;
+    }
+
+  g_mutex_init (&chat.lock);
+  chat.members = g_hash_table_new_full (es_address_hash, es_address_equal,
+                                        NULL, (GDestroyNotify) member_free);
+  chat.server = ES_ENDPOINT (es_udp_server_new (chat.port));
+  g_signal_connect (chat.server, "message-received", G_CALLBACK (on_message_received), &chat);
+  g_signal_connect (chat.server, "error", G_CALLBACK (on_error), &chat);
+  if (!chat_run (&chat, &error))
+    g_printerr ("%s\n", error->message);
+
+  g_object_unref (chat.server);
+  g_hash_table_unref (chat.members);
+  g_mutex_clear (&chat.lock);
+  return error != NULL;
+}
