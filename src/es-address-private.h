@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "es-address.h"
+
+#include "es-native.h"
+
+/* Names an address that may be none, for an error message. */
+char *es_address_describe (GSocketAddress *address);
+
+/* The address of a sender: to users a GInetSocketAddress, that carries what an answer needs, so
+ * that sending one makes nothing. */
+#define ES_TYPE_SENDER_ADDRESS (es_sender_address_get_type ())
+G_DECLARE_FINAL_TYPE (EsSenderAddress, es_sender_address, ES, SENDER_ADDRESS, GInetSocketAddress)
+
+EsSenderAddress *es_sender_address_new (const EsNative *native,
+                                        const EsLocal *local,
+                                        guint origin);
+
+gboolean es_sender_address_is_for (EsSenderAddress *self,
+                                   const EsNative *native,
+                                   const EsLocal *local);
+
+/* Writes where a message to @address goes, and, if it came from the endpoint's run that @origin
+ * names, where it leaves from. */
+gboolean es_address_to_route (GSocketAddress *address,
+                              guint origin,
+                              EsNative *to,
+                              EsLocal *from,
+                              GError **error);

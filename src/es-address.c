@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "es-address-private.h"
+
+#include <gio/gunixsocketaddress.h>
+
+#include <string.h>
+
+struct _EsSenderAddress
+{
+  GInetSocketAddress parent_instance;
+
+  /* Set when made, then only read. */
+  EsNativeIp native;
+  EsLocal local;
+  guint origin;
+};
+
+G_DEFINE_FINAL_TYPE (EsSenderAddress, es_sender_address, G_TYPE_INET_SOCKET_ADDRESS)
+
+static void
+es_sender_address_class_init (EsSenderAddressClass *klass)
+{
+}
+
+static void
+es_sender_address_init (EsSenderAddress *self)
+{
+}
+
+static socklen_t
+native_ip_size (sa_family_t family)
+{
+  return family == AF_INET ? sizeof (struct sockaddr_in) : sizeof (struct sockaddr_in6);
+}
+
+static GInetAddress *
+inet_address_of (const EsNative *native)
+{
+  if (native->family == AF_INET)
+    return g_inet_address_new_from_bytes ((const guint8 *) &native->ip4.sin_addr, G_SOCKET_FAMILY_IPV4);
+  return g_inet_address_new_from_bytes (native->ip6.sin6_addr.s6_addr, G_SOCKET_FAMILY_IPV6);
+}
+
+EsSenderAddress *
+es_sender_address_new (const EsNative *native,
+                       const EsLocal *local,
+                       guint origin)
+{
+  g_autoptr (GInetAddress) inet = inet_address_of (native);
+  EsSenderAddress *self;
+
+  if (native->family == AF_INET)
+    self = g_object_new (ES_TYPE_SENDER_ADDRESS, "address", inet, "port", ntohs (native->ip4.sin_port), NULL);
+  else
+    self = g_object_new (ES_TYPE_SENDER_ADDRESS, "address", inet, "port", ntohs (native->ip6.sin6_port),
+                         "scope-id", native->ip6.sin6_scope_id, NULL);
+  memcpy (&self->native, &native->any, native->size);
+  self->local = *local;
+  self->origin = origin;
+  return self;
+}
+
+/* Whether this is the address of a sender whose message came to @local. */
+gboolean
+es_sender_address_is_for (EsSenderAddress *self,
+                          const EsNative *native,
+                          const EsLocal *local)
+{
+  return es_native_ip_equal (&self->native, &native->ip) && es_local_equal (&self->local, local);
+}
+
+gboolean
+es_address_to_route (GSocketAddress *address,
+                     guint origin,
+                     EsNative *to,
+                     EsLocal *from,
+                     GError **error)
+{
+  EsSenderAddress *sender;
+
+  from->family = AF_UNSPEC;
+  if (G_OBJECT_TYPE (address) != ES_TYPE_SENDER_ADDRESS)
+    return es_native_from_address (to, address, error);
+
+  sender = ES_SENDER_ADDRESS (address);
+  to->size = native_ip_size (sender->native.family);
+  memcpy (&to->any, &sender->native, to->size);
+  if (sender->origin == origin)
+    *from = sender->local;
+  return TRUE;
+}
+
+char *
+es_address_describe (GSocketAddress *address)
+{
+  return address != NULL ? es_address_to_string (address) : g_strdup ("the connected server");
+}
+
+static guint
+hash_bytes (gconstpointer bytes,
+            gsize size)
+{
+  g_autoptr (GBytes) view = g_bytes_new_static (bytes, size);
+
+  return g_bytes_hash (view);
+}
+
+/* What two addresses of one peer agree in: bare bytes, without what flow labels say. */
+static gboolean
+to_plain_native (GSocketAddress *address,
+                 EsNative *native)
+{
+  memset (native, 0, sizeof *native);
+  if (!es_native_from_address (native, address, NULL))
+    return FALSE;
+  if (native->family == AF_INET6)
+    native->ip6.sin6_flowinfo = 0;
+  return TRUE;
+}
+
+/**
+ * es_address_hash:
+ * @address: (type Gio.SocketAddress): an address
+ *
+ * Hashes an address by what [func@address_equal] compares, for a #GHashTable.
+ *
+ * Thread-safe.
+ *
+ * Returns: the hash
+ */
+guint
+es_address_hash (gconstpointer address)
+{
+  EsNative native;
+
+  g_return_val_if_fail (G_IS_SOCKET_ADDRESS ((gpointer) address), 0);
+
+  if (!to_plain_native ((GSocketAddress *) address, &native))
+    return g_direct_hash (address);
+  return hash_bytes (&native.any, native.size);
+}
+
+/**
+ * es_address_equal:
+ * @a: (type Gio.SocketAddress): an address
+ * @b: (type Gio.SocketAddress): another
+ *
+ * Compares two addresses: host, port and, for IPv6, scope; the path or name of a Unix socket.
+ *
+ * An IPv4 address equals its IPv4-mapped IPv6 form (RFC 4291, section 2.5.5.2). Anonymous Unix
+ * addresses, which name nobody, all equal each other. Thread-safe.
+ *
+ * Returns: %TRUE if both name one receiver
+ */
+gboolean
+es_address_equal (gconstpointer a,
+                  gconstpointer b)
+{
+  EsNative native_a, native_b;
+
+  g_return_val_if_fail (G_IS_SOCKET_ADDRESS ((gpointer) a), FALSE);
+  g_return_val_if_fail (G_IS_SOCKET_ADDRESS ((gpointer) b), FALSE);
+
+  if (a == b)
+    return TRUE;
+  return to_plain_native ((GSocketAddress *) a, &native_a) &&
+         to_plain_native ((GSocketAddress *) b, &native_b) &&
+         es_native_equal (&native_a, &native_b);
+}
+
+static char *
+inet_to_string (GInetSocketAddress *address)
+{
+  GInetAddress *inet = g_inet_socket_address_get_address (address);
+  g_autofree char *host = g_inet_address_to_string (inet);
+  guint16 port = g_inet_socket_address_get_port (address);
+  guint scope = 0;
+
+  if (g_inet_address_get_family (inet) == G_SOCKET_FAMILY_IPV4)
+    return g_strdup_printf ("%s:%u", host, port);
+  scope = g_inet_socket_address_get_scope_id (address);
+  if (scope != 0)
+    return g_strdup_printf ("[%s%%%u]:%u", host, scope, port);
+  return g_strdup_printf ("[%s]:%u", host, port);
+}
+
+static char *
+unix_to_string (GUnixSocketAddress *address)
+{
+  GUnixSocketAddressType type = g_unix_socket_address_get_address_type (address);
+  const char *path = g_unix_socket_address_get_path (address);
+  gsize length = g_unix_socket_address_get_path_len (address);
+  g_autofree char *name = g_strndup (path, length);
+
+  if (type == G_UNIX_SOCKET_ADDRESS_ANONYMOUS)
+    return g_strdup ("anonymous");
+  if (type == G_UNIX_SOCKET_ADDRESS_PATH)
+    return g_steal_pointer (&name);
+  return g_strconcat ("@", name, NULL);
+}
+
+/**
+ * es_address_to_string:
+ * @address: an address
+ *
+ * Writes an address as people do: 192.0.2.1:1234, [2001:db8::1]:1234 (RFC 5952 and 3986),
+ * [fe80::1%2]:1234 with the scope's number, a path, or a name after an @ sign.
+ *
+ * Thread-safe.
+ *
+ * Returns: (transfer full): the text
+ */
+char *
+es_address_to_string (GSocketAddress *address)
+{
+  g_return_val_if_fail (G_IS_SOCKET_ADDRESS (address), NULL);
+
+  if (G_IS_INET_SOCKET_ADDRESS (address))
+    return inet_to_string (G_INET_SOCKET_ADDRESS (address));
+  if (G_IS_UNIX_SOCKET_ADDRESS (address))
+    return unix_to_string (G_UNIX_SOCKET_ADDRESS (address));
+  return g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (address));
+}

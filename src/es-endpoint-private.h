@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "es-endpoint.h"
+
+#include "es-socket.h"
+
+/* What an endpoint asks of its subclass. */
+typedef struct
+{
+  /* Opens a socket. (transfer full), or NULL with an error that says all. */
+  GSocket *(*open) (EsEndpoint *self,
+                    const EsSocketOptions *options,
+                    GError **error);
+
+  /* Takes a message on its way to the handlers; chain up to let it go on. */
+  void (*deliver) (EsEndpoint *self,
+                   GBytes *message,
+                   GSocketAddress *address);
+
+  /* Tells what changes with every start and stop, in the endpoint's context. (nullable) */
+  void (*restate) (EsEndpoint *self);
+
+  /* Whether a send starts the endpoint if need be. */
+  gboolean starts_by_itself;
+} EsEndpointClassPrivate;
+
+EsEndpointClassPrivate *es_endpoint_class_get_private (EsEndpointClass *klass);
+
+/* Changes sockets while the endpoint runs. In the endpoint's context. */
+gboolean es_endpoint_reopen (EsEndpoint *self,
+                             GError **error);

@@ -1,0 +1,1719 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "es-endpoint-private.h"
+
+#include "es-address-private.h"
+#include "es-job-private.h"
+#include "es-lane.h"
+#include "es-marshal.h"
+#include "es-message-private.h"
+#include "es-pool.h"
+#include "es-stats-private.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+/**
+ * EsEndpoint:
+ *
+ * A datagram socket on a main context: what servers and clients have in common.
+ *
+ * ## The way of a datagram
+ *
+ *     kernel -> batch -> message-received -> outbox -> kernel
+ *
+ * All of it happens in one dispatch of one source: the endpoint reads what is waiting, hands each
+ * message to the handlers, and then sends everything that the handlers queued. A send made at any
+ * other time, or from any other thread, leaves at once.
+ *
+ * ## Handlers
+ *
+ * A message is handed first to the direct handler ([method@Endpoint.set_message_func]), then to
+ * the handlers of [signal@Endpoint::message-received]. A handler may send, stop the endpoint,
+ * start it again, disconnect itself, or drop the last reference. While a handler runs a main loop
+ * of its own, messages it has sent leave, but no other message is delivered.
+ *
+ * ## Threads
+ *
+ * An endpoint belongs to the thread-default main context of the thread that called
+ * [method@Endpoint.start]. Functions are called there unless their documentation says
+ * "Thread-safe.". All signals come there too, except that with [property@Endpoint:threaded]
+ * message-received is emitted on the threads of a pool.
+ *
+ * ## Loss
+ *
+ * UDP loses messages. Those that were lost where this host could see it are counted under a name:
+ * see [struct@Stats].
+ */
+
+#define DEFAULT_BUFFER_SIZE (4 * 1024 * 1024)
+#define DEFAULT_MAX_THREADS 16
+#define MAX_MAX_THREADS 1024
+#define MAX_MESSAGE_SIZE 65535
+
+/* The longest payloads: 65535 bytes less the headers of UDP and IPv4, or of UDP alone, since that
+ * of IPv6 does not count (RFC 768, 791, 8200). */
+#define MAX_IP4_PAYLOAD 65507
+#define MAX_IP6_PAYLOAD 65527
+
+/* A direct handler. One that was replaced may still be running, so it is kept. */
+typedef struct
+{
+  EsMessageFunc func;
+  gpointer user_data;
+  GDestroyNotify destroy; /* (nullable) */
+} EsHandler;
+
+typedef struct
+{
+  /* Set when made, then only read. */
+  EsEndpointClassPrivate *vtable; /* (borrowed) */
+
+  /* Set before start, then only read. */
+  gboolean threaded;
+  guint max_threads;
+  guint max_message_size;
+
+  /* The endpoint's context only. */
+  EsSocketOptions options;
+  gboolean is_paused;
+  GPtrArray *handlers; /* (owned) of EsHandler, the last one in use */
+
+  /* Set in the endpoint's context, read in any thread that delivers. */
+  EsHandler *handler; /* (borrowed) (nullable) */
+
+  /* Under the start lock, which comes first. */
+  GMutex start_lock;
+
+  /* Under the lock. */
+  GMutex lock;
+  GMainContext *context; /* (owned) */
+  GThread *home;         /* (borrowed) only compared: the thread that started the endpoint */
+  EsLane *lane;          /* (owned) (nullable) while it runs */
+  EsPool *pool;          /* (owned) (nullable) while it runs threaded */
+  guint run;             /* names this run, or the last, among those of all endpoints */
+  EsStats past;          /* of the runs that ended */
+  GMainLoop *loop;       /* (owned) (nullable) while es_endpoint_run() runs */
+  gboolean is_quitting;
+  GPtrArray *jobs; /* (owned) of (owned) EsJob, that run or may still be started */
+} EsEndpointPrivate;
+
+G_DEFINE_ABSTRACT_TYPE_WITH_CODE (EsEndpoint,
+                                  es_endpoint,
+                                  G_TYPE_OBJECT,
+                                  G_ADD_PRIVATE (EsEndpoint)
+                                    g_type_add_class_private (g_define_type_id, sizeof (EsEndpointClassPrivate)))
+
+typedef enum
+{
+  PROP_RUNNING = 1,
+  PROP_LOCAL_ADDRESS,
+  PROP_PAUSED,
+  PROP_THREADED,
+  PROP_MAX_THREADS,
+  PROP_MAX_MESSAGE_SIZE,
+  PROP_RECEIVE_BUFFER_SIZE,
+  PROP_SEND_BUFFER_SIZE,
+  PROP_BROADCAST,
+} EsEndpointProperty;
+
+static GParamSpec *properties[PROP_BROADCAST + 1];
+
+typedef enum
+{
+  SIGNAL_MESSAGE_RECEIVED,
+  SIGNAL_ERROR,
+  SIGNAL_WRITABLE,
+} EsEndpointSignal;
+
+static guint signals[SIGNAL_WRITABLE + 1];
+
+static EsEndpointPrivate *
+get_private (EsEndpoint *self)
+{
+  return es_endpoint_get_instance_private (self);
+}
+
+static EsLane *
+ref_lane (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  return priv->lane != NULL ? es_lane_ref (priv->lane) : NULL;
+}
+
+/* Runs a function in the endpoint's context. It is never run before this returns, whoever calls,
+ * and holds a reference until then. */
+static void
+invoke_later (EsEndpoint *self,
+              GSourceFunc func,
+              gpointer data,
+              GDestroyNotify destroy)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GSource) source = g_idle_source_new ();
+
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (source, func, data, destroy);
+  g_source_attach (source, priv->context);
+}
+
+static gboolean
+tell_state (gpointer data)
+{
+  EsEndpoint *self = data;
+  EsEndpointPrivate *priv = get_private (self);
+
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_RUNNING]);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOCAL_ADDRESS]);
+  if (priv->vtable->restate != NULL)
+    priv->vtable->restate (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+tell_error (EsEndpoint *self,
+            const GError *error,
+            GSocketAddress *address)
+{
+  g_debug ("%s", error->message);
+  g_signal_emit (self, signals[SIGNAL_ERROR], 0, error, address);
+}
+
+static void
+on_lane_deliver (gpointer owner,
+                 GBytes *message,
+                 GSocketAddress *address)
+{
+  get_private (owner)->vtable->deliver (owner, message, address);
+}
+
+static void
+on_lane_deliver_threaded (gpointer owner,
+                          GBytes *message,
+                          GSocketAddress *address)
+{
+  es_pool_add (get_private (owner)->pool, message, address);
+}
+
+static void
+on_lane_settle_threaded (gpointer owner)
+{
+  es_pool_commit (get_private (owner)->pool);
+}
+
+static void
+on_lane_drop_too_long (gpointer owner,
+                       gsize size,
+                       GSocketAddress *address)
+{
+  g_autofree char *name = es_address_to_string (address);
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new (G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                       "Dropped a message of %" G_GSIZE_FORMAT " bytes from %s: At most %u are taken",
+                       size, name, get_private (owner)->max_message_size);
+  tell_error (owner, error, address);
+}
+
+static void
+on_lane_fail (gpointer owner,
+              const GError *error,
+              GSocketAddress *address)
+{
+  tell_error (owner, error, address);
+}
+
+static void
+on_lane_writable (gpointer owner)
+{
+  g_signal_emit (owner, signals[SIGNAL_WRITABLE], 0);
+}
+
+static const EsLaneFuncs lane_funcs = {
+  on_lane_deliver,
+  NULL,
+  on_lane_drop_too_long,
+  on_lane_fail,
+  on_lane_writable,
+};
+
+static const EsLaneFuncs threaded_lane_funcs = {
+  on_lane_deliver_threaded,
+  on_lane_settle_threaded,
+  on_lane_drop_too_long,
+  on_lane_fail,
+  on_lane_writable,
+};
+
+static void
+on_pool_crowded (gpointer owner,
+                 gboolean is_crowded)
+{
+  g_autoptr (EsLane) lane = ref_lane (owner);
+
+  if (lane != NULL)
+    es_lane_set_crowded (lane, is_crowded);
+}
+
+static void
+es_endpoint_real_deliver (EsEndpoint *self,
+                          GBytes *message,
+                          GSocketAddress *address)
+{
+  EsHandler *handler = g_atomic_pointer_get (&get_private (self)->handler);
+
+  if (handler != NULL)
+    handler->func (self, message, address, es_endpoint_send, handler->user_data);
+  g_signal_emit (self, signals[SIGNAL_MESSAGE_RECEIVED], 0, message, address, es_endpoint_send);
+}
+
+/* Which of the kernel's ways to coalesce messages are used: all, but for tests, which switch them
+ * off by the environment. */
+static void
+read_debug_switches (EsLaneConfig *config)
+{
+  static const GDebugKey keys[] = { { "gro", 1 }, { "gso", 2 } };
+  guint disabled = g_parse_debug_string (g_getenv ("EASYSERVERS_DISABLE"), keys, G_N_ELEMENTS (keys));
+
+  config->receive_segments = (disabled & 1) == 0;
+  config->send_segments = (disabled & 2) == 0;
+}
+
+static guint
+name_run (void)
+{
+  static atomic_uint n_runs;
+
+  return atomic_fetch_add (&n_runs, 1) + 1;
+}
+
+static EsLane *
+make_lane (EsEndpoint *self,
+           GSocket *socket)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  EsLaneConfig config = {
+    .socket = socket,
+    .is_connected = g_socket_is_connected (socket),
+    .is_paused = priv->is_paused,
+    .max_message_size = priv->max_message_size,
+    .origin = priv->run,
+  };
+
+  read_debug_switches (&config);
+  return es_lane_new (&config, priv->pool != NULL ? &threaded_lane_funcs : &lane_funcs, G_OBJECT (self), priv->context);
+}
+
+/* Takes over what a run that has ended counted. */
+static void
+add_past (EsEndpoint *self,
+          const EsStats *stats)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  es_stats_add (&priv->past, stats);
+}
+
+/* (transfer full) (nullable) Takes the lane that was in use, puts a new one in its place. Both in
+ * one go, since a lane may deliver in another thread as soon as it is made. */
+static EsLane *
+replace_lane (EsEndpoint *self,
+              GSocket *socket)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+  EsLane *old = g_steal_pointer (&priv->lane);
+
+  if (socket != NULL)
+    priv->run = name_run ();
+  if (socket != NULL)
+    priv->lane = make_lane (self, socket);
+  return old;
+}
+
+static void
+close_lane (EsEndpoint *self,
+            EsLane *lane)
+{
+  EsStats stats = { 0 };
+
+  es_lane_close (lane);
+  es_lane_add_stats (lane, &stats);
+  add_past (self, &stats);
+  es_lane_unref (lane);
+}
+
+/* What the pool's threads did not come to was not received after all. */
+static void
+close_pool (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  EsPool *pool = g_steal_pointer (&priv->pool);
+  guint64 n_messages, n_bytes;
+  EsStats stats = { 0 };
+
+  if (pool == NULL)
+    return;
+  es_pool_free (pool, &n_messages, &n_bytes);
+  stats.dropped_at_stop = n_messages;
+  stats.messages_received = -n_messages;
+  stats.bytes_received = -n_bytes;
+  add_past (self, &stats);
+}
+
+/* Opens what a run needs, or leaves no trace. */
+static gboolean
+open_run (EsEndpoint *self,
+          GError **error)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GSocket) socket = priv->vtable->open (self, &priv->options, error);
+
+  if (socket == NULL)
+    return FALSE;
+  if (priv->threaded)
+    priv->pool = es_pool_new (priv->max_threads, on_lane_deliver, on_pool_crowded, self, error);
+  if (priv->threaded && priv->pool == NULL)
+    return FALSE;
+  replace_lane (self, socket);
+  return TRUE;
+}
+
+static void
+set_context (EsEndpoint *self,
+             GMainContext *context)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  if (priv->context != context)
+    {
+      g_clear_pointer (&priv->context, g_main_context_unref);
+      priv->context = g_main_context_ref (context);
+    }
+  priv->home = g_thread_self ();
+}
+
+/* Enters the endpoint's context if this is the thread that runs it, or started the endpoint and
+ * nobody else runs it now. */
+static gboolean
+enter_context (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  if (!g_main_context_is_owner (priv->context) && g_thread_self () != priv->home)
+    return FALSE;
+  return g_main_context_acquire (priv->context);
+}
+
+static void
+leave_context (EsEndpoint *self)
+{
+  g_main_context_release (get_private (self)->context);
+}
+
+/* (transfer full) (nullable) */
+static EsJob *
+ref_running_job (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  for (guint i = 0; i < priv->jobs->len; i++)
+    if (es_job_is_running (priv->jobs->pdata[i]))
+      return g_object_ref (priv->jobs->pdata[i]);
+  return NULL;
+}
+
+/* Asks all jobs first, so that they end side by side. */
+static void
+cancel_jobs (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GPtrArray) jobs = NULL;
+
+  g_mutex_lock (&priv->lock);
+  jobs = g_ptr_array_copy (priv->jobs, (GCopyFunc) (void (*) (void)) g_object_ref, NULL);
+  g_mutex_unlock (&priv->lock);
+  for (guint i = 0; i < jobs->len; i++)
+    if (es_job_is_running (jobs->pdata[i]))
+      g_cancellable_cancel (es_job_get_cancellable (jobs->pdata[i]));
+}
+
+static void
+stop_jobs (EsEndpoint *self)
+{
+  EsJob *job;
+
+  cancel_jobs (self);
+  while ((job = ref_running_job (self)) != NULL)
+    {
+      es_job_stop (job);
+      g_object_unref (job);
+    }
+}
+
+static void
+quit_loop (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  if (priv->loop != NULL)
+    g_main_loop_quit (priv->loop);
+}
+
+/* Stops, in the endpoint's context. The pool goes first, so that the answers of handlers that
+ * still run leave by the lane. */
+static void
+stop_here (EsEndpoint *self)
+{
+  EsLane *lane = replace_lane (self, NULL);
+
+  if (lane != NULL)
+    {
+      close_pool (self);
+      close_lane (self, lane);
+    }
+  stop_jobs (self);
+  if (lane == NULL)
+    return;
+  tell_state (self);
+  quit_loop (self);
+}
+
+/* A stop that another thread has asked for: of this run, not of a later one. */
+typedef struct
+{
+  EsEndpoint *self; /* (owned) */
+  guint run;
+} EsStopRequest;
+
+static void
+free_stop_request (gpointer data)
+{
+  EsStopRequest *request = data;
+
+  g_object_unref (request->self);
+  g_free (request);
+}
+
+static gboolean
+stop_as_requested (gpointer data)
+{
+  EsStopRequest *request = data;
+
+  if (get_private (request->self)->run == request->run)
+    stop_here (request->self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+request_stop (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  EsStopRequest *request = g_new0 (EsStopRequest, 1);
+
+  request->self = g_object_ref (self);
+  g_mutex_lock (&priv->lock);
+  request->run = priv->run;
+  g_mutex_unlock (&priv->lock);
+  invoke_later (self, stop_as_requested, request, free_stop_request);
+}
+
+static gboolean
+start_in (EsEndpoint *self,
+          GError **error)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->start_lock);
+
+  return es_endpoint_is_running (self) || open_run (self, error);
+}
+
+/* Starts in the context of the thread that made the endpoint, from any thread. */
+static gboolean
+start_by_itself (EsEndpoint *self,
+                 GError **error)
+{
+  if (!start_in (self, error))
+    return FALSE;
+  invoke_later (self, tell_state, g_object_ref (self), g_object_unref);
+  return TRUE;
+}
+
+/* (transfer full) (nullable) The lane that a send of the calling thread takes. */
+static EsLane *
+find_lane (EsEndpoint *self,
+           GError **error)
+{
+  EsLane *lane = es_lane_get_dispatching (self);
+
+  if (lane != NULL)
+    return es_lane_ref (lane);
+  lane = ref_lane (self);
+  if (lane == NULL && get_private (self)->vtable->starts_by_itself && start_by_itself (self, error))
+    lane = ref_lane (self);
+  if (lane == NULL && (error == NULL || *error == NULL))
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The endpoint is not running");
+  return lane;
+}
+
+static gsize
+get_max_payload (GSocketAddress *address)
+{
+  GSocketFamily family = address != NULL ? g_socket_address_get_family (address) : G_SOCKET_FAMILY_IPV6;
+
+  if (family == G_SOCKET_FAMILY_IPV4)
+    return MAX_IP4_PAYLOAD;
+  return family == G_SOCKET_FAMILY_IPV6 ? MAX_IP6_PAYLOAD : G_MAXSIZE;
+}
+
+/* How many of the messages come before the first that is too large for any network. */
+static guint
+count_sendable (GBytes **messages,
+                guint n_messages,
+                GSocketAddress *address,
+                GError **error)
+{
+  gsize limit = get_max_payload (address);
+  guint n = 0;
+
+  while (n < n_messages && g_bytes_get_size (messages[n]) <= limit)
+    n++;
+  if (n == 0)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                 "A message of %" G_GSIZE_FORMAT " bytes is longer than the %" G_GSIZE_FORMAT " that fit in a datagram",
+                 g_bytes_get_size (messages[0]), limit);
+  return n;
+}
+
+static void
+explain_unsent (GError **error,
+                GSocketAddress *address)
+{
+  g_autofree char *name = es_address_describe (address);
+
+  g_prefix_error (error, "Could not send to %s: ", name);
+}
+
+static gboolean
+runs_in_own_job (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  for (guint i = 0; i < priv->jobs->len; i++)
+    if (es_job_is_own_thread (priv->jobs->pdata[i]))
+      return TRUE;
+  return FALSE;
+}
+
+static void
+detach_jobs (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  for (guint i = 0; i < priv->jobs->len; i++)
+    es_job_detach (priv->jobs->pdata[i]);
+  g_ptr_array_set_size (priv->jobs, 0);
+}
+
+/* Changes a property's value. Returns whether it was another. */
+static gboolean
+set_boolean (EsEndpoint *self,
+             EsEndpointProperty property,
+             gboolean *field,
+             gboolean value)
+{
+  if (*field == !!value)
+    return FALSE;
+  *field = !!value;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[property]);
+  return TRUE;
+}
+
+static gboolean
+set_uint (EsEndpoint *self,
+          EsEndpointProperty property,
+          guint *field,
+          guint value)
+{
+  if (*field == value)
+    return FALSE;
+  *field = value;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[property]);
+  return TRUE;
+}
+
+static void
+free_handler (gpointer data)
+{
+  EsHandler *handler = data;
+
+  if (handler->destroy != NULL)
+    handler->destroy (handler->user_data);
+  g_free (handler);
+}
+
+static void
+es_endpoint_constructed (GObject *object)
+{
+  EsEndpoint *self = ES_ENDPOINT (object);
+
+  G_OBJECT_CLASS (es_endpoint_parent_class)->constructed (object);
+  get_private (self)->vtable = es_endpoint_class_get_private (ES_ENDPOINT_GET_CLASS (self));
+}
+
+/* Lets go in the endpoint's context: if another thread runs that, with a new reference, there. */
+static void
+es_endpoint_dispose (GObject *object)
+{
+  EsEndpoint *self = ES_ENDPOINT (object);
+  EsEndpointPrivate *priv = get_private (self);
+
+  if (runs_in_own_job (self) || !g_main_context_acquire (priv->context))
+    {
+      request_stop (self);
+      return;
+    }
+  stop_here (self);
+  detach_jobs (self);
+  leave_context (self);
+  G_OBJECT_CLASS (es_endpoint_parent_class)->dispose (object);
+}
+
+static void
+es_endpoint_finalize (GObject *object)
+{
+  EsEndpointPrivate *priv = get_private (ES_ENDPOINT (object));
+
+  g_ptr_array_unref (priv->handlers);
+  g_ptr_array_unref (priv->jobs);
+  g_main_context_unref (priv->context);
+  g_mutex_clear (&priv->lock);
+  g_mutex_clear (&priv->start_lock);
+  G_OBJECT_CLASS (es_endpoint_parent_class)->finalize (object);
+}
+
+static void
+es_endpoint_get_property (GObject *object,
+                          guint prop_id,
+                          GValue *value,
+                          GParamSpec *pspec)
+{
+  EsEndpoint *self = ES_ENDPOINT (object);
+
+  switch ((EsEndpointProperty) prop_id)
+    {
+    case PROP_RUNNING:
+      g_value_set_boolean (value, es_endpoint_is_running (self));
+      break;
+    case PROP_LOCAL_ADDRESS:
+      g_value_take_object (value, es_endpoint_get_local_address (self));
+      break;
+    case PROP_PAUSED:
+      g_value_set_boolean (value, es_endpoint_get_paused (self));
+      break;
+    case PROP_THREADED:
+      g_value_set_boolean (value, es_endpoint_get_threaded (self));
+      break;
+    case PROP_MAX_THREADS:
+      g_value_set_uint (value, es_endpoint_get_max_threads (self));
+      break;
+    case PROP_MAX_MESSAGE_SIZE:
+      g_value_set_uint (value, es_endpoint_get_max_message_size (self));
+      break;
+    case PROP_RECEIVE_BUFFER_SIZE:
+      g_value_set_uint (value, es_endpoint_get_receive_buffer_size (self));
+      break;
+    case PROP_SEND_BUFFER_SIZE:
+      g_value_set_uint (value, es_endpoint_get_send_buffer_size (self));
+      break;
+    case PROP_BROADCAST:
+      g_value_set_boolean (value, es_endpoint_get_broadcast (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+es_endpoint_set_property (GObject *object,
+                          guint prop_id,
+                          const GValue *value,
+                          GParamSpec *pspec)
+{
+  EsEndpoint *self = ES_ENDPOINT (object);
+
+  switch ((EsEndpointProperty) prop_id)
+    {
+    case PROP_PAUSED:
+      es_endpoint_set_paused (self, g_value_get_boolean (value));
+      break;
+    case PROP_THREADED:
+      es_endpoint_set_threaded (self, g_value_get_boolean (value));
+      break;
+    case PROP_MAX_THREADS:
+      es_endpoint_set_max_threads (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_MESSAGE_SIZE:
+      es_endpoint_set_max_message_size (self, g_value_get_uint (value));
+      break;
+    case PROP_RECEIVE_BUFFER_SIZE:
+      es_endpoint_set_receive_buffer_size (self, g_value_get_uint (value));
+      break;
+    case PROP_SEND_BUFFER_SIZE:
+      es_endpoint_set_send_buffer_size (self, g_value_get_uint (value));
+      break;
+    case PROP_BROADCAST:
+      es_endpoint_set_broadcast (self, g_value_get_boolean (value));
+      break;
+    case PROP_RUNNING:
+    case PROP_LOCAL_ADDRESS:
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+install_state_properties (GObjectClass *object_class)
+{
+  /**
+   * EsEndpoint:running: (getter is_running)
+   *
+   * Whether the endpoint runs, from a start to a stop.
+   */
+  properties[PROP_RUNNING] =
+    g_param_spec_boolean ("running", NULL, NULL, FALSE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * EsEndpoint:local-address: (getter get_local_address)
+   *
+   * The address of the endpoint's socket, or %NULL while it is stopped.
+   */
+  properties[PROP_LOCAL_ADDRESS] =
+    g_param_spec_object ("local-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * EsEndpoint:paused: (getter get_paused) (setter set_paused)
+   *
+   * Whether reading rests. Meanwhile the kernel's buffer holds what it can; what it cannot is
+   * counted as dropped by the kernel. Acts at once.
+   */
+  properties[PROP_PAUSED] =
+    g_param_spec_boolean ("paused", NULL, NULL, FALSE, G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * EsEndpoint:broadcast: (getter get_broadcast) (setter set_broadcast)
+   *
+   * Whether messages may be sent to broadcast addresses (socket(7), SO_BROADCAST). Acts at once.
+   */
+  properties[PROP_BROADCAST] =
+    g_param_spec_boolean ("broadcast", NULL, NULL, FALSE, G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+}
+
+static void
+install_delivery_properties (GObjectClass *object_class)
+{
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * EsEndpoint:threaded: (getter get_threaded) (setter set_threaded)
+   *
+   * Whether handlers run on the threads of a pool, side by side and in no certain order. When all
+   * threads are busy and 1024 messages wait for one, reading rests. Acts at the next start.
+   */
+  properties[PROP_THREADED] =
+    g_param_spec_boolean ("threaded", NULL, NULL, FALSE, flags);
+
+  /**
+   * EsEndpoint:max-threads: (getter get_max_threads) (setter set_max_threads)
+   *
+   * How many threads the pool of a threaded endpoint has. Acts at the next start.
+   */
+  properties[PROP_MAX_THREADS] =
+    g_param_spec_uint ("max-threads", NULL, NULL, 1, MAX_MAX_THREADS, DEFAULT_MAX_THREADS, flags);
+
+  /**
+   * EsEndpoint:max-message-size: (getter get_max_message_size) (setter set_max_message_size)
+   *
+   * The longest message that is taken, in bytes. Longer ones are dropped, counted as too long, and
+   * told by [signal@Endpoint::error]. Acts at the next start.
+   */
+  properties[PROP_MAX_MESSAGE_SIZE] =
+    g_param_spec_uint ("max-message-size", NULL, NULL, 0, MAX_MESSAGE_SIZE, MAX_MESSAGE_SIZE, flags);
+}
+
+static void
+install_buffer_properties (GObjectClass *object_class)
+{
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * EsEndpoint:receive-buffer-size: (getter get_receive_buffer_size) (setter set_receive_buffer_size)
+   *
+   * The kernel's buffer for messages that were not read yet, in bytes (socket(7), SO_RCVBUF). What
+   * is set is what is asked for; while the endpoint runs, reading gives what the kernel granted.
+   * Acts at once.
+   */
+  properties[PROP_RECEIVE_BUFFER_SIZE] =
+    g_param_spec_uint ("receive-buffer-size", NULL, NULL, 1, G_MAXINT / 2, DEFAULT_BUFFER_SIZE, flags);
+
+  /**
+   * EsEndpoint:send-buffer-size: (getter get_send_buffer_size) (setter set_send_buffer_size)
+   *
+   * The kernel's buffer for messages that have not left yet, in bytes (socket(7), SO_SNDBUF). What
+   * is set is what is asked for; while the endpoint runs, reading gives what the kernel granted.
+   * Acts at once.
+   */
+  properties[PROP_SEND_BUFFER_SIZE] =
+    g_param_spec_uint ("send-buffer-size", NULL, NULL, 1, G_MAXINT / 2, DEFAULT_BUFFER_SIZE, flags);
+}
+
+static void
+install_message_received (EsEndpointClass *klass)
+{
+  /**
+   * EsEndpoint::message-received:
+   * @self: the endpoint
+   * @message: the message, followed by a NUL byte that is not counted; it may be kept with a
+   *   reference
+   * @address: the sender; it may be kept with a reference
+   * @send: (type gpointer): an [callback@SendFunc] to answer with, [method@Endpoint.send]
+   *
+   * A message came. An empty one is a message, too.
+   *
+   * Emitted in the endpoint's context, or on a thread of a pool with
+   * [property@Endpoint:threaded].
+   */
+  signals[SIGNAL_MESSAGE_RECEIVED] =
+    g_signal_new ("message-received", ES_TYPE_ENDPOINT, G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (EsEndpointClass, message_received), NULL, NULL,
+                  es_marshal_VOID__BOXED_OBJECT_POINTER, G_TYPE_NONE, 3,
+                  G_TYPE_BYTES | G_SIGNAL_TYPE_STATIC_SCOPE, G_TYPE_SOCKET_ADDRESS, G_TYPE_POINTER);
+  g_signal_set_va_marshaller (signals[SIGNAL_MESSAGE_RECEIVED], G_TYPE_FROM_CLASS (klass),
+                              es_marshal_VOID__BOXED_OBJECT_POINTERv);
+}
+
+static void
+install_error (EsEndpointClass *klass)
+{
+  /**
+   * EsEndpoint::error:
+   * @self: the endpoint
+   * @error: what went wrong
+   * @address: (nullable): the address that it concerns, where that is known
+   *
+   * Something went wrong outside of any call: an ICMP error came, a message that was accepted
+   * could not be sent, a message was too long. It never ends the endpoint.
+   */
+  signals[SIGNAL_ERROR] =
+    g_signal_new ("error", ES_TYPE_ENDPOINT, G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (EsEndpointClass, error), NULL, NULL,
+                  es_marshal_VOID__BOXED_OBJECT, G_TYPE_NONE, 2,
+                  G_TYPE_ERROR | G_SIGNAL_TYPE_STATIC_SCOPE, G_TYPE_SOCKET_ADDRESS);
+  g_signal_set_va_marshaller (signals[SIGNAL_ERROR], G_TYPE_FROM_CLASS (klass), es_marshal_VOID__BOXED_OBJECTv);
+}
+
+static void
+install_writable (EsEndpointClass *klass)
+{
+  /**
+   * EsEndpoint::writable:
+   * @self: the endpoint
+   *
+   * There is room again for messages to send, after a send had failed with
+   * %G_IO_ERROR_WOULD_BLOCK.
+   */
+  signals[SIGNAL_WRITABLE] =
+    g_signal_new ("writable", ES_TYPE_ENDPOINT, G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (EsEndpointClass, writable), NULL, NULL,
+                  NULL, G_TYPE_NONE, 0);
+}
+
+static void
+es_endpoint_class_init (EsEndpointClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->constructed = es_endpoint_constructed;
+  object_class->dispose = es_endpoint_dispose;
+  object_class->finalize = es_endpoint_finalize;
+  object_class->get_property = es_endpoint_get_property;
+  object_class->set_property = es_endpoint_set_property;
+  es_endpoint_class_get_private (klass)->deliver = es_endpoint_real_deliver;
+
+  install_state_properties (object_class);
+  install_delivery_properties (object_class);
+  install_buffer_properties (object_class);
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
+  install_message_received (klass);
+  install_error (klass);
+  install_writable (klass);
+}
+
+static void
+es_endpoint_init (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  g_mutex_init (&priv->start_lock);
+  g_mutex_init (&priv->lock);
+  priv->context = g_main_context_ref_thread_default ();
+  priv->home = g_thread_self ();
+  priv->handlers = g_ptr_array_new_with_free_func (free_handler);
+  priv->jobs = g_ptr_array_new_with_free_func (g_object_unref);
+  priv->max_threads = DEFAULT_MAX_THREADS;
+  priv->max_message_size = MAX_MESSAGE_SIZE;
+  priv->options.receive_buffer_size = DEFAULT_BUFFER_SIZE;
+  priv->options.send_buffer_size = DEFAULT_BUFFER_SIZE;
+}
+
+EsEndpointClassPrivate *
+es_endpoint_class_get_private (EsEndpointClass *klass)
+{
+  return G_TYPE_CLASS_GET_PRIVATE (klass, ES_TYPE_ENDPOINT, EsEndpointClassPrivate);
+}
+
+gboolean
+es_endpoint_reopen (EsEndpoint *self,
+                    GError **error)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GSocket) socket = priv->vtable->open (self, &priv->options, error);
+
+  if (socket == NULL)
+    return FALSE;
+  close_lane (self, replace_lane (self, socket));
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOCAL_ADDRESS]);
+  return TRUE;
+}
+
+/**
+ * es_endpoint_start:
+ * @self: an endpoint
+ * @error: return location for a #GError
+ *
+ * Opens the socket and listens in the thread-default main context of the calling thread.
+ *
+ * Messages are delivered as soon as that context is iterated. An endpoint that runs goes on
+ * unchanged. Errors: what GIO gives for the failure, such as %G_IO_ERROR_ADDRESS_IN_USE,
+ * %G_IO_ERROR_PERMISSION_DENIED for a port below 1024, or %G_IO_ERROR_INVALID_ARGUMENT for an
+ * address that is none; the endpoint then is as before.
+ *
+ * Returns: %TRUE if the endpoint runs
+ */
+gboolean
+es_endpoint_start (EsEndpoint *self,
+                   GError **error)
+{
+  g_autoptr (GMainContext) context = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (es_endpoint_is_running (self))
+    return TRUE;
+  context = g_main_context_ref_thread_default ();
+  set_context (self, context);
+  if (!start_in (self, error))
+    return FALSE;
+  tell_state (self);
+  return TRUE;
+}
+
+/**
+ * es_endpoint_stop:
+ * @self: an endpoint
+ *
+ * Closes the socket and ends the jobs. The endpoint may be started again.
+ *
+ * In the endpoint's context it is complete on return, but for handlers further up its own stack;
+ * in any other thread it only asks, and the endpoint's context does it. No handler is called any
+ * more: what is unread is counted as dropped at stop. What was accepted for sending gets at most
+ * one second to leave, and counts as dropped unsent then. A job that does not end is waited for.
+ * Thread-safe.
+ */
+void
+es_endpoint_stop (EsEndpoint *self)
+{
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  if (!enter_context (self))
+    {
+      request_stop (self);
+      return;
+    }
+  g_object_ref (self);
+  stop_here (self);
+  leave_context (self);
+  g_object_unref (self);
+}
+
+/**
+ * es_endpoint_is_running: (get-property running)
+ * @self: an endpoint
+ *
+ * Tells whether the endpoint runs.
+ *
+ * Thread-safe.
+ *
+ * Returns: %TRUE from a start to a stop
+ */
+gboolean
+es_endpoint_is_running (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  locker = g_mutex_locker_new (&priv->lock);
+  return priv->lane != NULL;
+}
+
+/* (nullable) (transfer full) The loop of es_endpoint_run(), unless it is to end at once. */
+static GMainLoop *
+begin_loop (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  if (priv->is_quitting || priv->lane == NULL)
+    return NULL;
+  priv->loop = g_main_loop_new (priv->context, FALSE);
+  return g_main_loop_ref (priv->loop);
+}
+
+static void
+end_loop (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  g_clear_pointer (&priv->loop, g_main_loop_unref);
+  priv->is_quitting = FALSE;
+}
+
+/**
+ * es_endpoint_run:
+ * @self: an endpoint
+ * @error: return location for a #GError
+ *
+ * Starts the endpoint and iterates its main context until the endpoint is stopped, by whomever.
+ *
+ * Errors: those of [method@Endpoint.start], and %G_IO_ERROR_BUSY if the endpoint runs in the
+ * context of another thread.
+ *
+ * Returns: %TRUE once the endpoint is stopped, %FALSE if it could not be started
+ */
+gboolean
+es_endpoint_run (EsEndpoint *self,
+                 GError **error)
+{
+  g_autoptr (EsEndpoint) holder = NULL;
+  g_autoptr (GMainLoop) loop = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  holder = g_object_ref (self);
+  if (!es_endpoint_start (self, error))
+    return FALSE;
+  if (!g_main_context_acquire (get_private (self)->context))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_BUSY, "Could not run: The endpoint runs in another thread");
+      return FALSE;
+    }
+  loop = begin_loop (self);
+  if (loop != NULL)
+    g_main_loop_run (loop);
+  end_loop (self);
+  stop_here (self);
+  leave_context (self);
+  return TRUE;
+}
+
+/**
+ * es_endpoint_quit:
+ * @self: an endpoint
+ *
+ * Ends [method@Endpoint.run]. Called before that, it ends the next one at once.
+ *
+ * Thread-safe.
+ */
+void
+es_endpoint_quit (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  locker = g_mutex_locker_new (&priv->lock);
+  if (priv->loop != NULL)
+    g_main_loop_quit (priv->loop);
+  else
+    priv->is_quitting = TRUE;
+}
+
+/**
+ * es_endpoint_send:
+ * @self: an endpoint
+ * @message: the message; a reference is taken where it has to wait
+ * @address: (nullable): the receiver, or %NULL for the server that a client is connected to
+ * @error: return location for a #GError
+ *
+ * Sends a message.
+ *
+ * Called from a handler, the message leaves together with others at the end of the dispatch, which
+ * is at most a batch of messages away; from anywhere else it leaves at once. Messages to one
+ * receiver leave in the order in which they were sent. An answer to the address of a message
+ * leaves from the local address that the message was sent to.
+ *
+ * Thread-safe. Errors: %G_IO_ERROR_CLOSED if the endpoint does not run, %G_IO_ERROR_NOT_CONNECTED
+ * if there is no server to take for %NULL, %G_IO_ERROR_MESSAGE_TOO_LARGE for more than 65507 bytes
+ * over IPv4 or 65527 over IPv6, %G_IO_ERROR_WOULD_BLOCK if more messages wait than the queue holds
+ * (see [signal@Endpoint::writable]), or what the kernel says of this receiver, such as
+ * %G_IO_ERROR_NETWORK_UNREACHABLE. What the kernel says later comes by [signal@Endpoint::error].
+ *
+ * Returns: %TRUE if the message was accepted for sending
+ */
+gboolean
+es_endpoint_send (EsEndpoint *self,
+                  GBytes *message,
+                  GSocketAddress *address,
+                  GError **error)
+{
+  g_return_val_if_fail (message != NULL, FALSE);
+
+  return es_endpoint_send_many (self, &message, 1, address, error) == 1;
+}
+
+/**
+ * es_endpoint_send_text:
+ * @self: an endpoint
+ * @text: the text, sent without its NUL byte
+ * @address: (nullable): the receiver, or %NULL for the server that a client is connected to
+ * @error: return location for a #GError
+ *
+ * Sends a text, as [method@Endpoint.send] does.
+ *
+ * Thread-safe.
+ *
+ * Returns: %TRUE if the message was accepted for sending
+ */
+gboolean
+es_endpoint_send_text (EsEndpoint *self,
+                       const char *text,
+                       GSocketAddress *address,
+                       GError **error)
+{
+  g_return_val_if_fail (text != NULL, FALSE);
+
+  return es_endpoint_send_data (self, (const guint8 *) text, strlen (text), address, error);
+}
+
+/**
+ * es_endpoint_send_data:
+ * @self: an endpoint
+ * @data: (array length=size): the message, which is copied
+ * @size: its size in bytes
+ * @address: (nullable): the receiver, or %NULL for the server that a client is connected to
+ * @error: return location for a #GError
+ *
+ * Sends bytes, as [method@Endpoint.send] does.
+ *
+ * Thread-safe.
+ *
+ * Returns: %TRUE if the message was accepted for sending
+ */
+gboolean
+es_endpoint_send_data (EsEndpoint *self,
+                       const guint8 *data,
+                       gsize size,
+                       GSocketAddress *address,
+                       GError **error)
+{
+  g_autoptr (GBytes) message = NULL;
+
+  g_return_val_if_fail (data != NULL || size == 0, FALSE);
+
+  message = g_bytes_new (data, size);
+  return es_endpoint_send (self, message, address, error);
+}
+
+/**
+ * es_endpoint_send_many:
+ * @self: an endpoint
+ * @messages: (array length=n_messages): the messages
+ * @n_messages: how many
+ * @address: (nullable): the receiver of all, or %NULL for the server that a client is connected to
+ * @error: return location for a #GError
+ *
+ * Sends messages to one receiver, as [method@Endpoint.send] does, in their order.
+ *
+ * Messages of one size travel together at a fraction of the cost (udp(7), UDP_SEGMENT).
+ * Thread-safe. Errors: those of [method@Endpoint.send], if not even the first was accepted.
+ *
+ * Returns: how many messages were accepted, counted from the first; -1 if an error is set
+ */
+int
+es_endpoint_send_many (EsEndpoint *self,
+                       GBytes **messages,
+                       guint n_messages,
+                       GSocketAddress *address,
+                       GError **error)
+{
+  g_autoptr (EsLane) lane = NULL;
+  g_autoptr (GError) problem = NULL;
+  guint n_sendable;
+  int n = -1;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), -1);
+  g_return_val_if_fail (messages != NULL || n_messages == 0, -1);
+  g_return_val_if_fail (address == NULL || G_IS_SOCKET_ADDRESS (address), -1);
+  g_return_val_if_fail (error == NULL || *error == NULL, -1);
+
+  if (n_messages == 0)
+    return 0;
+  lane = find_lane (self, &problem);
+  n_sendable = lane != NULL ? count_sendable (messages, MIN (n_messages, G_MAXINT), address, &problem) : 0;
+  if (n_sendable > 0)
+    n = es_lane_send (lane, messages, n_sendable, address, &problem);
+  if (n >= 0)
+    return n;
+  explain_unsent (&problem, address);
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return -1;
+}
+
+/**
+ * es_endpoint_set_message_func:
+ * @self: an endpoint
+ * @func: (nullable) (scope notified) (closure user_data) (destroy destroy): the handler
+ * @user_data: data for @func
+ * @destroy: (nullable): frees @user_data
+ *
+ * Sets the direct handler, which costs less than a signal's and comes before these.
+ *
+ * One that is replaced may still be running in another thread: so it is freed with the endpoint.
+ */
+void
+es_endpoint_set_message_func (EsEndpoint *self,
+                              EsMessageFunc func,
+                              gpointer user_data,
+                              GDestroyNotify destroy)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  EsHandler *handler;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  handler = g_new0 (EsHandler, 1);
+  handler->func = func;
+  handler->user_data = user_data;
+  handler->destroy = destroy;
+  g_ptr_array_add (priv->handlers, handler);
+  g_atomic_pointer_set (&priv->handler, func != NULL ? handler : NULL);
+}
+
+/* A job has ended: nobody needs to end it any more. */
+static void
+on_job_ended (EsJob *job,
+              EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  g_ptr_array_remove (priv->jobs, job);
+}
+
+static void
+add_job (EsEndpoint *self,
+         EsJob *job)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  g_ptr_array_add (priv->jobs, g_object_ref (job));
+}
+
+/**
+ * es_endpoint_create_job:
+ * @self: an endpoint
+ * @name: the job's name, shown by ps, top and debuggers
+ * @func: (scope notified) (closure user_data) (destroy destroy): what the job does
+ * @user_data: data for @func
+ * @destroy: (nullable): frees @user_data when @func has returned, or with a job that never ran
+ * @start: whether to start the job at once
+ * @error: return location for a #GError
+ *
+ * Makes a job: a function in a thread of its own, that ends when the endpoint is stopped.
+ *
+ * The endpoint need not be running yet. It keeps a reference of its own until the job has ended.
+ * Thread-safe. Errors: those of [method@Job.start], if @start is %TRUE.
+ *
+ * Returns: (transfer full) (nullable): the job, or %NULL if it could not be started
+ */
+EsJob *
+es_endpoint_create_job (EsEndpoint *self,
+                        const char *name,
+                        EsJobFunc func,
+                        gpointer user_data,
+                        GDestroyNotify destroy,
+                        gboolean start,
+                        GError **error)
+{
+  g_autoptr (EsJob) job = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
+  g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (func != NULL, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  job = es_job_new (name, self, func, user_data, destroy, on_job_ended);
+  add_job (self, job);
+  if (!start || es_job_start (job, error))
+    return g_steal_pointer (&job);
+  on_job_ended (job, self);
+  return NULL;
+}
+
+/**
+ * es_endpoint_get_local_address: (get-property local-address)
+ * @self: an endpoint
+ *
+ * Gets the address of the endpoint's socket.
+ *
+ * Thread-safe.
+ *
+ * Returns: (transfer full) (nullable): the address, or %NULL while the endpoint is stopped
+ */
+GSocketAddress *
+es_endpoint_get_local_address (EsEndpoint *self)
+{
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
+
+  lane = ref_lane (self);
+  return lane != NULL ? es_lane_get_local_address (lane) : NULL;
+}
+
+/**
+ * es_endpoint_get_stats:
+ * @self: an endpoint
+ *
+ * Gets what the endpoint has done so far, over all of its starts.
+ *
+ * Thread-safe.
+ *
+ * Returns: (transfer full): a snapshot
+ */
+EsStats *
+es_endpoint_get_stats (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = NULL;
+  EsStats *stats;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
+
+  stats = es_stats_new ();
+  locker = g_mutex_locker_new (&priv->lock);
+  es_stats_add (stats, &priv->past);
+  if (priv->lane != NULL)
+    es_lane_add_stats (priv->lane, stats);
+  return stats;
+}
+
+/**
+ * es_endpoint_get_socket:
+ * @self: an endpoint
+ *
+ * Gets the socket, to set options that have no property. Neither read from it nor close it.
+ *
+ * Returns: (transfer none) (nullable): the socket, or %NULL while the endpoint is stopped
+ */
+GSocket *
+es_endpoint_get_socket (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
+
+  locker = g_mutex_locker_new (&priv->lock);
+  return priv->lane != NULL ? es_lane_get_socket (priv->lane) : NULL;
+}
+
+/**
+ * es_endpoint_get_paused: (get-property paused)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:paused].
+ *
+ * Returns: %TRUE while reading rests
+ */
+gboolean
+es_endpoint_get_paused (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  return get_private (self)->is_paused;
+}
+
+/**
+ * es_endpoint_set_paused: (set-property paused)
+ * @self: an endpoint
+ * @paused: whether reading is to rest
+ *
+ * Sets [property@Endpoint:paused]. Acts at once: in a handler, the next message waits.
+ */
+void
+es_endpoint_set_paused (EsEndpoint *self,
+                        gboolean paused)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  if (!set_boolean (self, PROP_PAUSED, &priv->is_paused, paused))
+    return;
+  lane = ref_lane (self);
+  if (lane != NULL)
+    es_lane_set_paused (lane, priv->is_paused);
+}
+
+/**
+ * es_endpoint_get_threaded: (get-property threaded)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:threaded].
+ *
+ * Returns: %TRUE if handlers run on the threads of a pool
+ */
+gboolean
+es_endpoint_get_threaded (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  return get_private (self)->threaded;
+}
+
+/**
+ * es_endpoint_set_threaded: (set-property threaded)
+ * @self: an endpoint
+ * @threaded: whether handlers are to run on the threads of a pool
+ *
+ * Sets [property@Endpoint:threaded]. Acts at the next start.
+ */
+void
+es_endpoint_set_threaded (EsEndpoint *self,
+                          gboolean threaded)
+{
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  set_boolean (self, PROP_THREADED, &get_private (self)->threaded, threaded);
+}
+
+/**
+ * es_endpoint_get_max_threads: (get-property max-threads)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:max-threads].
+ *
+ * Returns: how many threads the pool has
+ */
+guint
+es_endpoint_get_max_threads (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  return get_private (self)->max_threads;
+}
+
+/**
+ * es_endpoint_set_max_threads: (set-property max-threads)
+ * @self: an endpoint
+ * @max_threads: how many threads the pool is to have, at most 1024
+ *
+ * Sets [property@Endpoint:max-threads]. Acts at the next start.
+ */
+void
+es_endpoint_set_max_threads (EsEndpoint *self,
+                             guint max_threads)
+{
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (max_threads >= 1 && max_threads <= MAX_MAX_THREADS);
+
+  set_uint (self, PROP_MAX_THREADS, &get_private (self)->max_threads, max_threads);
+}
+
+/**
+ * es_endpoint_get_max_message_size: (get-property max-message-size)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:max-message-size].
+ *
+ * Returns: the longest message that is taken, in bytes
+ */
+guint
+es_endpoint_get_max_message_size (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  return get_private (self)->max_message_size;
+}
+
+/**
+ * es_endpoint_set_max_message_size: (set-property max-message-size)
+ * @self: an endpoint
+ * @max_message_size: the longest message to take, in bytes, at most 65535
+ *
+ * Sets [property@Endpoint:max-message-size]. Acts at the next start.
+ */
+void
+es_endpoint_set_max_message_size (EsEndpoint *self,
+                                  guint max_message_size)
+{
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (max_message_size <= MAX_MESSAGE_SIZE);
+
+  set_uint (self, PROP_MAX_MESSAGE_SIZE, &get_private (self)->max_message_size, max_message_size);
+}
+
+/**
+ * es_endpoint_get_receive_buffer_size: (get-property receive-buffer-size)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:receive-buffer-size].
+ *
+ * Returns: the size granted by the kernel, in bytes; while the endpoint is stopped, that asked for
+ */
+guint
+es_endpoint_get_receive_buffer_size (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  lane = ref_lane (self);
+  return lane != NULL ? es_socket_get_receive_buffer_size (es_lane_get_socket (lane)) : priv->options.receive_buffer_size;
+}
+
+/**
+ * es_endpoint_set_receive_buffer_size: (set-property receive-buffer-size)
+ * @self: an endpoint
+ * @receive_buffer_size: the size to ask for, in bytes
+ *
+ * Sets [property@Endpoint:receive-buffer-size]. Acts at once.
+ */
+void
+es_endpoint_set_receive_buffer_size (EsEndpoint *self,
+                                     guint receive_buffer_size)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (receive_buffer_size >= 1 && receive_buffer_size <= G_MAXINT / 2);
+
+  if (!set_uint (self, PROP_RECEIVE_BUFFER_SIZE, &priv->options.receive_buffer_size, receive_buffer_size))
+    return;
+  lane = ref_lane (self);
+  if (lane != NULL)
+    es_socket_set_receive_buffer_size (es_lane_get_socket (lane), receive_buffer_size);
+}
+
+/**
+ * es_endpoint_get_send_buffer_size: (get-property send-buffer-size)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:send-buffer-size].
+ *
+ * Returns: the size granted by the kernel, in bytes; while the endpoint is stopped, that asked for
+ */
+guint
+es_endpoint_get_send_buffer_size (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  lane = ref_lane (self);
+  return lane != NULL ? es_socket_get_send_buffer_size (es_lane_get_socket (lane)) : priv->options.send_buffer_size;
+}
+
+/**
+ * es_endpoint_set_send_buffer_size: (set-property send-buffer-size)
+ * @self: an endpoint
+ * @send_buffer_size: the size to ask for, in bytes
+ *
+ * Sets [property@Endpoint:send-buffer-size]. Acts at once.
+ */
+void
+es_endpoint_set_send_buffer_size (EsEndpoint *self,
+                                  guint send_buffer_size)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (send_buffer_size >= 1 && send_buffer_size <= G_MAXINT / 2);
+
+  if (!set_uint (self, PROP_SEND_BUFFER_SIZE, &priv->options.send_buffer_size, send_buffer_size))
+    return;
+  lane = ref_lane (self);
+  if (lane != NULL)
+    es_socket_set_send_buffer_size (es_lane_get_socket (lane), send_buffer_size);
+}
+
+/**
+ * es_endpoint_get_broadcast: (get-property broadcast)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:broadcast].
+ *
+ * Returns: %TRUE if messages may be sent to broadcast addresses
+ */
+gboolean
+es_endpoint_get_broadcast (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  return get_private (self)->options.broadcast;
+}
+
+/**
+ * es_endpoint_set_broadcast: (set-property broadcast)
+ * @self: an endpoint
+ * @broadcast: whether messages may be sent to broadcast addresses
+ *
+ * Sets [property@Endpoint:broadcast]. Acts at once.
+ */
+void
+es_endpoint_set_broadcast (EsEndpoint *self,
+                           gboolean broadcast)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  if (!set_boolean (self, PROP_BROADCAST, &priv->options.broadcast, broadcast))
+    return;
+  lane = ref_lane (self);
+  if (lane != NULL)
+    g_socket_set_broadcast (es_lane_get_socket (lane), priv->options.broadcast);
+}

@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "es-lane.h"
+
+#include "es-address-book.h"
+#include "es-address-private.h"
+#include "es-batch.h"
+#include "es-counter.h"
+#include "es-message-private.h"
+#include "es-outbox.h"
+#include "es-socket.h"
+
+/*
+ * One socket on one main context: receive, deliver, flush, all in one dispatch of one source.
+ *
+ * A lane lives from a start to a stop. Whatever a handler does, be it to stop the endpoint and
+ * start it again, its dispatch asks afterwards whether this lane is still open, and a new lane is
+ * another one.
+ *
+ * A second source looks after what is left when that dispatch is not there to do it: messages
+ * held while a handler runs a main loop of its own, and news from sends in other threads.
+ */
+
+/* So long a dispatch reads on while more waits, so that other sources get their turn. */
+#define BUDGET_USEC 1000
+
+/* The clock is asked after so many messages. */
+#define N_PER_CLOCK 8
+
+typedef struct
+{
+  GSource parent;
+  EsLane *lane; /* (borrowed) destroys the source when it closes */
+} EsLaneSource;
+
+struct _EsLane
+{
+  /* Set when made, then only read. */
+  EsLaneConfig config; /* its socket (owned) */
+  EsLaneFuncs funcs;
+  GObject *owner;                /* (borrowed) closes the lane before it goes */
+  GMainContext *context;         /* (owned) */
+  EsOutbox *outbox;              /* (owned) has a lock of its own */
+  GSocketAddress *local_address; /* (owned) (nullable) */
+  guint64 n_dropped_before;
+
+  /* The lane's thread only. */
+  EsBatch *batch;         /* (owned) */
+  EsAddressBook *book;    /* (owned) */
+  GSocketAddress *sender; /* (owned) (nullable) of the train that is being delivered */
+  GSource *source;        /* (owned) (nullable) */
+  GSource *outbox_source; /* (owned) (nullable) */
+  gpointer poll;          /* (nullable) the source's watch */
+  GIOCondition events;
+  gboolean is_closed;
+
+  /* Written in the lane's thread, read anywhere. */
+  EsCounter messages_received;
+  EsCounter bytes_received;
+  EsCounter receive_calls;
+  EsCounter receive_errors;
+  EsCounter dropped_too_long;
+  EsCounter dropped_at_stop;
+
+  /* Any thread. */
+  atomic_bool is_paused;
+  atomic_bool is_crowded;
+
+  /* Under the lock: whether the socket may still be asked. */
+  GMutex lock;
+  gboolean has_socket;
+  guint64 n_dropped;
+};
+
+static _Thread_local EsLane *dispatching_lane; /* (nullable) (borrowed) */
+
+static gboolean
+wants_input (EsLane *self)
+{
+  return !self->is_closed && !atomic_load (&self->is_paused) && !atomic_load (&self->is_crowded);
+}
+
+/* Whether delivery goes on after a handler ran. If the dispatch's own reference to the owner is
+ * the last one, whatever the handlers worked on may be gone. */
+static gboolean
+goes_on (EsLane *self)
+{
+  return wants_input (self) && g_atomic_int_get (&self->owner->ref_count) > 1;
+}
+
+static void
+find_sender (EsLane *self,
+             const EsArrival *arrival)
+{
+  if (!arrival->is_first && self->sender != NULL)
+    return;
+  g_clear_object (&self->sender);
+  self->sender = es_address_book_lookup (self->book, arrival->sender, arrival->local);
+}
+
+static void
+deliver (EsLane *self,
+         const EsArrival *arrival)
+{
+  g_autoptr (GBytes) message = NULL;
+
+  find_sender (self, arrival);
+  if (arrival->is_cut || arrival->size > self->config.max_message_size)
+    {
+      es_counter_add (&self->dropped_too_long, 1);
+      self->funcs.drop_too_long (self->owner, arrival->size, self->sender);
+      return;
+    }
+  message = es_message_new (arrival->data, arrival->size);
+  es_counter_add (&self->messages_received, 1);
+  es_counter_add (&self->bytes_received, arrival->size);
+  self->funcs.deliver (self->owner, message, self->sender);
+}
+
+/* Delivers the batch, as far as time allows. */
+static void
+deliver_batch (EsLane *self,
+               gint64 deadline)
+{
+  EsArrival arrival;
+  guint n = 0;
+
+  while (goes_on (self) && es_batch_next (self->batch, &arrival))
+    {
+      deliver (self, &arrival);
+      if (++n % N_PER_CLOCK == 0 && g_get_monotonic_time () >= deadline)
+        return;
+    }
+}
+
+/* Fills the batch. An error is told and ends nothing: it concerned an earlier message. */
+static gboolean
+fill_batch (EsLane *self)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean is_filled = es_batch_fill (self->batch, &error);
+
+  es_counter_add (&self->receive_calls, 1);
+  if (error != NULL)
+    {
+      es_counter_add (&self->receive_errors, 1);
+      g_prefix_error (&error, "Could not receive: ");
+      self->funcs.fail (self->owner, error, NULL);
+    }
+  return is_filled;
+}
+
+static void
+receive (EsLane *self)
+{
+  gint64 deadline = g_get_monotonic_time () + BUDGET_USEC;
+
+  do
+    {
+      if (es_batch_is_read (self->batch) && !fill_batch (self))
+        return;
+      deliver_batch (self, deadline);
+    }
+  while (goes_on (self) && es_batch_is_read (self->batch) && es_batch_was_full (self->batch) &&
+         g_get_monotonic_time () < deadline);
+}
+
+static void
+tell_news (EsLane *self)
+{
+  g_auto (EsFailure) failure = { 0 };
+
+  while (!self->is_closed && es_outbox_take_failure (self->outbox, &failure))
+    {
+      self->funcs.fail (self->owner, failure.error, failure.address);
+      es_failure_clear (&failure);
+    }
+  if (!self->is_closed && es_outbox_take_writable (self->outbox))
+    self->funcs.writable (self->owner);
+}
+
+/* Sends what handlers queued, and tells what came of it. */
+static void
+send_queued (EsLane *self)
+{
+  es_outbox_flush (self->outbox);
+  if (es_outbox_has_news (self->outbox))
+    tell_news (self);
+}
+
+/* The way of a datagram. */
+static void
+dispatch_lane (EsLane *self,
+               GIOCondition events)
+{
+  g_autoptr (GObject) owner = g_object_ref (self->owner);
+  EsLane *outer = dispatching_lane;
+
+  dispatching_lane = self;
+  if (wants_input (self) && (!es_batch_is_read (self->batch) || (events & ~G_IO_OUT) != 0))
+    receive (self);
+  if (self->funcs.settle != NULL && !self->is_closed)
+    self->funcs.settle (self->owner);
+  dispatching_lane = outer;
+  if (!self->is_closed)
+    send_queued (self);
+}
+
+static EsLane *
+lane_of (GSource *source)
+{
+  return ((EsLaneSource *) source)->lane;
+}
+
+/* Watches for what is wanted now. Who wants nothing watches nothing, since an error would wake
+ * the loop all the same. */
+static void
+watch (EsLane *self,
+       GIOCondition events)
+{
+  if (events == self->events)
+    return;
+  self->events = events;
+  if (self->poll != NULL && events != 0)
+    g_source_modify_unix_fd (self->source, self->poll, events);
+  else if (self->poll != NULL)
+    g_source_remove_unix_fd (self->source, g_steal_pointer (&self->poll));
+  else
+    self->poll = g_source_add_unix_fd (self->source, g_socket_get_fd (self->config.socket), events);
+}
+
+static gboolean
+prepare_lane (GSource *source,
+              int *timeout)
+{
+  EsLane *self = lane_of (source);
+  gboolean is_ready = wants_input (self) && !es_batch_is_read (self->batch);
+
+  *timeout = -1;
+  watch (self, (wants_input (self) ? G_IO_IN : 0) | (es_outbox_is_blocked (self->outbox) ? G_IO_OUT : 0));
+  return is_ready;
+}
+
+static gboolean
+check_lane (GSource *source)
+{
+  EsLane *self = lane_of (source);
+
+  return (wants_input (self) && !es_batch_is_read (self->batch)) ||
+         (self->poll != NULL && g_source_query_unix_fd (source, self->poll) != 0);
+}
+
+static gboolean
+on_lane_ready (GSource *source,
+               GSourceFunc callback,
+               gpointer user_data)
+{
+  g_autoptr (EsLane) self = es_lane_ref (lane_of (source));
+
+  dispatch_lane (self, self->poll != NULL ? g_source_query_unix_fd (source, self->poll) : 0);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+prepare_outbox (GSource *source,
+                int *timeout)
+{
+  EsLane *self = lane_of (source);
+
+  *timeout = -1;
+  return es_outbox_is_held (self->outbox) || es_outbox_has_news (self->outbox);
+}
+
+static gboolean
+check_outbox (GSource *source)
+{
+  int timeout;
+
+  return prepare_outbox (source, &timeout);
+}
+
+static gboolean
+on_outbox_ready (GSource *source,
+                 GSourceFunc callback,
+                 gpointer user_data)
+{
+  g_autoptr (EsLane) self = es_lane_ref (lane_of (source));
+  g_autoptr (GObject) owner = g_object_ref (self->owner);
+
+  send_queued (self);
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs lane_source_funcs = { prepare_lane, check_lane, on_lane_ready, NULL, NULL, NULL };
+static GSourceFuncs outbox_source_funcs = { prepare_outbox, check_outbox, on_outbox_ready, NULL, NULL, NULL };
+
+static GSource *
+attach_source (EsLane *self,
+               GSourceFuncs *funcs,
+               const char *name)
+{
+  GSource *source = g_source_new (funcs, sizeof (EsLaneSource));
+
+  ((EsLaneSource *) source)->lane = self;
+  g_source_set_static_name (source, name);
+  g_source_attach (source, self->context);
+  return source;
+}
+
+/* (transfer full) A lane that is open: it delivers as soon as its context runs. */
+EsLane *
+es_lane_new (const EsLaneConfig *config,
+             const EsLaneFuncs *funcs,
+             GObject *owner,
+             GMainContext *context)
+{
+  EsLane *self = g_atomic_rc_box_new0 (EsLane);
+
+  g_mutex_init (&self->lock);
+  self->config = *config;
+  self->funcs = *funcs;
+  self->owner = owner;
+  self->context = g_main_context_ref (context);
+  g_object_ref (config->socket);
+  self->has_socket = TRUE;
+  self->local_address = g_socket_get_local_address (config->socket, NULL);
+  self->n_dropped_before = config->is_adopted ? es_socket_get_n_dropped (config->socket) : 0;
+  atomic_init (&self->is_paused, config->is_paused);
+  self->outbox = es_outbox_new (config->socket, config->send_segments, context);
+  self->batch = es_batch_new (config->socket, config->receive_segments);
+  self->book = es_address_book_new (config->origin);
+  self->source = attach_source (self, &lane_source_funcs, "EsLane");
+  self->outbox_source = attach_source (self, &outbox_source_funcs, "EsOutbox");
+  return self;
+}
+
+EsLane *
+es_lane_ref (EsLane *self)
+{
+  return g_atomic_rc_box_acquire (self);
+}
+
+static void
+finalize (gpointer data)
+{
+  EsLane *self = data;
+
+  g_assert (self->is_closed);
+
+  g_clear_object (&self->sender);
+  g_clear_pointer (&self->book, es_address_book_free);
+  g_clear_pointer (&self->batch, es_batch_free);
+  g_clear_pointer (&self->outbox, es_outbox_free);
+  g_clear_object (&self->local_address);
+  g_clear_object (&self->config.socket);
+  g_clear_pointer (&self->context, g_main_context_unref);
+  g_mutex_clear (&self->lock);
+}
+
+/* Thread-safe, once the lane is closed. */
+void
+es_lane_unref (EsLane *self)
+{
+  g_atomic_rc_box_release_full (self, finalize);
+}
+
+static void
+count_unread (EsLane *self)
+{
+  EsArrival arrival;
+
+  while (es_batch_next (self->batch, &arrival))
+    es_counter_add (&self->dropped_at_stop, 1);
+}
+
+/* Fills the batch with what waits, also behind an error, which says nothing of what waits. */
+static gboolean
+fill_last (EsLane *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  return es_batch_fill (self->batch, &error) || (error != NULL && es_batch_fill (self->batch, NULL));
+}
+
+/* Reads the socket to its end, so that nothing is lost uncounted. */
+static void
+drain (EsLane *self)
+{
+  es_socket_refuse_messages (self->config.socket);
+  while (fill_last (self))
+    count_unread (self);
+}
+
+/* Ends the lane, in its own thread: no handler is called any more, what is queued gets a second to
+ * leave, and what is unread is counted. */
+void
+es_lane_close (EsLane *self)
+{
+  if (self->is_closed)
+    return;
+  self->is_closed = TRUE;
+  /* The sources first: they must never see a closed socket. */
+  g_source_destroy (self->source);
+  g_clear_pointer (&self->source, g_source_unref);
+  g_source_destroy (self->outbox_source);
+  g_clear_pointer (&self->outbox_source, g_source_unref);
+  es_outbox_close (self->outbox);
+  count_unread (self);
+  if (!self->config.is_adopted)
+    drain (self);
+
+  g_mutex_lock (&self->lock);
+  self->n_dropped = es_socket_get_n_dropped (self->config.socket) - self->n_dropped_before;
+  self->has_socket = FALSE;
+  if (!self->config.is_adopted)
+    g_socket_close (self->config.socket, NULL);
+  g_mutex_unlock (&self->lock);
+}
+
+/* (nullable) (transfer none) The owner's lane of which the calling thread is in a dispatch. */
+EsLane *
+es_lane_get_dispatching (gpointer owner)
+{
+  EsLane *lane = dispatching_lane;
+
+  return lane != NULL && lane->owner == owner && !lane->is_closed ? lane : NULL;
+}
+
+GSocket *
+es_lane_get_socket (EsLane *self)
+{
+  return self->config.socket;
+}
+
+/* (transfer full) (nullable) Thread-safe. */
+GSocketAddress *
+es_lane_get_local_address (EsLane *self)
+{
+  return self->local_address != NULL ? g_object_ref (self->local_address) : NULL;
+}
+
+/* Reads nothing while the user wants it so. Thread-safe. */
+void
+es_lane_set_paused (EsLane *self,
+                    gboolean is_paused)
+{
+  if (atomic_exchange (&self->is_paused, is_paused) != is_paused)
+    g_main_context_wakeup (self->context);
+}
+
+/* Reads nothing while whom it delivers to has no room. Thread-safe. */
+void
+es_lane_set_crowded (EsLane *self,
+                     gboolean is_crowded)
+{
+  if (atomic_exchange (&self->is_crowded, is_crowded) != is_crowded)
+    g_main_context_wakeup (self->context);
+}
+
+/* Sends messages to one receiver: with the others at the end of the dispatch that the calling
+ * thread is in, or else at once. Returns how many were accepted, or -1 with the error if not even
+ * the first was. Thread-safe. */
+int
+es_lane_send (EsLane *self,
+              GBytes **messages,
+              guint n_messages,
+              GSocketAddress *address,
+              GError **error)
+{
+  EsNative to = { .family = AF_UNSPEC, .size = 0 };
+  EsLocal from = { .family = AF_UNSPEC };
+
+  if (address == NULL && !self->config.is_connected)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED, "No address was given, and there is no server to take instead");
+      return -1;
+    }
+  if (address != NULL && !es_address_to_route (address, self->config.origin, &to, &from, error))
+    return -1;
+  return es_outbox_send (self->outbox, messages, n_messages, &to, &from, dispatching_lane == self, error);
+}
+
+static guint64
+get_n_dropped (EsLane *self)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  if (!self->has_socket)
+    return self->n_dropped;
+  return es_socket_get_n_dropped (self->config.socket) - self->n_dropped_before;
+}
+
+/* Adds what the lane did so far. Thread-safe. */
+void
+es_lane_add_stats (EsLane *self,
+                   EsStats *stats)
+{
+  EsOutboxCounts sent = es_outbox_get_counts (self->outbox);
+
+  stats->messages_received += es_counter_get (&self->messages_received);
+  stats->bytes_received += es_counter_get (&self->bytes_received);
+  stats->receive_calls += es_counter_get (&self->receive_calls);
+  stats->receive_errors += es_counter_get (&self->receive_errors);
+  stats->dropped_too_long += es_counter_get (&self->dropped_too_long);
+  stats->dropped_at_stop += es_counter_get (&self->dropped_at_stop);
+  stats->dropped_by_kernel += get_n_dropped (self);
+  stats->messages_sent += sent.messages_sent;
+  stats->bytes_sent += sent.bytes_sent;
+  stats->send_calls += sent.send_calls;
+  stats->send_errors += sent.send_errors;
+  stats->dropped_unsent += sent.dropped_unsent;
+}

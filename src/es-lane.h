@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "es-native.h"
+#include "es-stats.h"
+
+#include <gio/gio.h>
+
+typedef struct _EsLane EsLane;
+
+/* Whom a lane delivers to, all called in the lane's context. */
+typedef struct
+{
+  void (*deliver) (gpointer owner,
+                   GBytes *message,
+                   GSocketAddress *address);
+  /* The dispatch ends: nothing is delivered until the next. (nullable) */
+  void (*settle) (gpointer owner);
+  void (*drop_too_long) (gpointer owner,
+                         gsize size,
+                         GSocketAddress *address);
+  void (*fail) (gpointer owner,
+                const GError *error,
+                GSocketAddress *address);
+  void (*writable) (gpointer owner);
+} EsLaneFuncs;
+
+typedef struct
+{
+  GSocket *socket;
+  gboolean is_adopted;   /* the socket stays open, and what waits in it stays there */
+  gboolean is_connected; /* a message may go without an address */
+  gboolean is_paused;
+  gboolean receive_segments;
+  gboolean send_segments;
+  gsize max_message_size; /* bytes */
+  guint origin;           /* names the run of the endpoint */
+} EsLaneConfig;
+
+EsLane *es_lane_new (const EsLaneConfig *config,
+                     const EsLaneFuncs *funcs,
+                     GObject *owner,
+                     GMainContext *context);
+
+EsLane *es_lane_ref (EsLane *self);
+
+void es_lane_unref (EsLane *self);
+
+void es_lane_close (EsLane *self);
+
+EsLane *es_lane_get_dispatching (gpointer owner);
+
+GSocket *es_lane_get_socket (EsLane *self);
+
+GSocketAddress *es_lane_get_local_address (EsLane *self);
+
+void es_lane_set_paused (EsLane *self,
+                         gboolean is_paused);
+
+void es_lane_set_crowded (EsLane *self,
+                          gboolean is_crowded);
+
+int es_lane_send (EsLane *self,
+                  GBytes **messages,
+                  guint n_messages,
+                  GSocketAddress *address,
+                  GError **error);
+
+void es_lane_add_stats (EsLane *self,
+                        EsStats *stats);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (EsLane, es_lane_unref)

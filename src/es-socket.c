@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "es-socket.h"
+
+#include "es-native.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
+/* Everything that is set on a socket or asked of it. Options that a kernel may lack are asked for
+ * without complaint: each has its portable course. */
+
+static gboolean
+set_option (GSocket *socket,
+            int level,
+            int name,
+            int value)
+{
+  return setsockopt (g_socket_get_fd (socket), level, name, &value, sizeof value) == 0;
+}
+
+/* The half of a buffer that the kernel grants for payload: it doubles what is asked, for its own
+ * bookkeeping (socket(7)). */
+static guint
+get_buffer_size (GSocket *socket,
+                 int name)
+{
+  int size = 0;
+
+  if (!g_socket_get_option (socket, SOL_SOCKET, name, &size, NULL))
+    return 0;
+  return size / 2;
+}
+
+/* A process with CAP_NET_ADMIN is granted what it asks for, others as much as
+ * /proc/sys/net/core/rmem_max says. */
+void
+es_socket_set_receive_buffer_size (GSocket *socket,
+                                   guint size)
+{
+  if (!set_option (socket, SOL_SOCKET, SO_RCVBUFFORCE, MIN (size, G_MAXINT / 2)))
+    set_option (socket, SOL_SOCKET, SO_RCVBUF, MIN (size, G_MAXINT / 2));
+}
+
+void
+es_socket_set_send_buffer_size (GSocket *socket,
+                                guint size)
+{
+  if (!set_option (socket, SOL_SOCKET, SO_SNDBUFFORCE, MIN (size, G_MAXINT / 2)))
+    set_option (socket, SOL_SOCKET, SO_SNDBUF, MIN (size, G_MAXINT / 2));
+}
+
+guint
+es_socket_get_receive_buffer_size (GSocket *socket)
+{
+  return get_buffer_size (socket, SO_RCVBUF);
+}
+
+guint
+es_socket_get_send_buffer_size (GSocket *socket)
+{
+  return get_buffer_size (socket, SO_SNDBUF);
+}
+
+/* Sets the options that a socket from anywhere may be given. */
+void
+es_socket_prepare (GSocket *socket,
+                   const EsSocketOptions *options)
+{
+  g_socket_set_blocking (socket, FALSE);
+  g_socket_set_broadcast (socket, options->broadcast);
+  es_socket_set_receive_buffer_size (socket, options->receive_buffer_size);
+  es_socket_set_send_buffer_size (socket, options->send_buffer_size);
+}
+
+static GSocket *
+open_socket (GSocketFamily family,
+             const EsSocketOptions *options,
+             GError **error)
+{
+  GSocket *socket = g_socket_new (family, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_UDP, error);
+
+  if (socket == NULL)
+    return NULL;
+  es_socket_prepare (socket, options);
+  if (family == G_SOCKET_FAMILY_IPV6)
+    set_option (socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  return socket;
+}
+
+static gboolean
+bind_socket (GSocket *socket,
+             GSocketAddress *address,
+             GError **error)
+{
+  EsNative native;
+
+  if (!es_native_from_address (&native, address, error))
+    return FALSE;
+  if (bind (g_socket_get_fd (socket), &native.any, native.size) == 0)
+    return TRUE;
+  g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (errno), g_strerror (errno));
+  return FALSE;
+}
+
+/* (transfer full) A socket that listens at @address. Port 0: the kernel chooses. Without
+ * reuse_port nobody else is, or will be, listening there: g_socket_bind() cannot promise that,
+ * and so is not used. */
+GSocket *
+es_socket_new_bound (GSocketAddress *address,
+                     const EsSocketOptions *options,
+                     GError **error)
+{
+  g_autoptr (GSocket) socket = open_socket (g_socket_address_get_family (address), options, error);
+
+  if (socket == NULL)
+    return NULL;
+  if (options->reuse_port)
+    set_option (socket, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (!bind_socket (socket, address, error))
+    return NULL;
+  return g_steal_pointer (&socket);
+}
+
+/* (transfer full) A socket that hears @remote alone. */
+GSocket *
+es_socket_new_connected (GSocketAddress *remote,
+                         const EsSocketOptions *options,
+                         GError **error)
+{
+  g_autoptr (GSocket) socket = open_socket (g_socket_address_get_family (remote), options, error);
+
+  if (socket == NULL || !g_socket_connect (socket, remote, NULL, error))
+    return NULL;
+  return g_steal_pointer (&socket);
+}
+
+/* Whether messages to several of the host's addresses arrive here. */
+gboolean
+es_socket_is_wildcard (GSocket *socket)
+{
+  g_autoptr (GSocketAddress) address = g_socket_get_local_address (socket, NULL);
+
+  return G_IS_INET_SOCKET_ADDRESS (address) &&
+         g_inet_address_get_is_any (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
+}
+
+/* Lets the kernel hand over equal-sized messages of one sender in one piece (udp(7), UDP_GRO). */
+gboolean
+es_socket_enable_segments (GSocket *socket)
+{
+  return set_option (socket, SOL_UDP, UDP_GRO, 1);
+}
+
+/* Makes each message say which of the host's addresses it was sent to (ip(7), ipv6(7)). IPv4
+ * messages of a dual-stack socket say it in IPv4's own words, which know a usable address also
+ * where the message went to many. */
+void
+es_socket_tell_local_address (GSocket *socket)
+{
+  set_option (socket, IPPROTO_IP, IP_PKTINFO, 1);
+  if (g_socket_get_family (socket) == G_SOCKET_FAMILY_IPV6)
+    set_option (socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+}
+
+/* Ends reception, so that what waits can be read to its end while a flood goes on: a filter that
+ * accepts nothing (socket(7), SO_ATTACH_FILTER). What it refuses counts as dropped by the
+ * kernel. */
+void
+es_socket_refuse_messages (GSocket *socket)
+{
+  struct sock_filter refuse[] = { BPF_STMT (BPF_RET | BPF_K, 0) };
+  struct sock_fprog program = { G_N_ELEMENTS (refuse), refuse };
+
+  setsockopt (g_socket_get_fd (socket), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+/* How many messages the kernel had no room for, since the socket was opened (SO_MEMINFO). */
+guint64
+es_socket_get_n_dropped (GSocket *socket)
+{
+  guint32 info[SK_MEMINFO_VARS] = { 0 };
+  socklen_t size = sizeof info;
+
+  if (getsockopt (g_socket_get_fd (socket), SOL_SOCKET, SO_MEMINFO, info, &size) != 0)
+    return 0;
+  return info[SK_MEMINFO_DROPS];
+}

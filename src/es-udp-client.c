@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "es-udp-client.h"
+
+#include "es-address-private.h"
+#include "es-endpoint-private.h"
+
+/**
+ * EsUdpClient:
+ *
+ * A UDP client: an endpoint that speaks first.
+ *
+ * ```c
+ * g_autoptr (EsUdpClient) client = es_udp_client_new ();
+ *
+ * g_signal_connect (client, "message-received", G_CALLBACK (on_message_received), NULL);
+ * if (!es_udp_client_connect_to_host (client, "localhost", 1234, NULL, &error) ||
+ *     !es_endpoint_send_text (ES_ENDPOINT (client), "hello", NULL, &error))
+ *   g_printerr ("%s\n", error->message);
+ * ```
+ *
+ * A client that is connected hears its server alone, and [signal@Endpoint::error] tells with
+ * %G_IO_ERROR_CONNECTION_REFUSED when nobody listens there. One that is not connected talks to any
+ * address. The first send starts a client that was not started, in the default main context of the
+ * thread that made it.
+ */
+
+typedef struct
+{
+  /* The endpoint's context only. */
+  GSocketAddress *remote; /* (owned) (nullable) */
+} EsUdpClientPrivate;
+
+G_DEFINE_TYPE_WITH_PRIVATE (EsUdpClient, es_udp_client, ES_TYPE_ENDPOINT)
+
+typedef enum
+{
+  PROP_REMOTE_ADDRESS = 1,
+} EsUdpClientProperty;
+
+static GParamSpec *properties[PROP_REMOTE_ADDRESS + 1];
+
+static EsUdpClientPrivate *
+get_private (EsUdpClient *self)
+{
+  return es_udp_client_get_instance_private (self);
+}
+
+static GSocket *
+open_unconnected (const EsSocketOptions *options,
+                  GError **error)
+{
+  g_autoptr (GSocketAddress) any_ip6 = g_inet_socket_address_new_from_string ("::", 0);
+  g_autoptr (GSocketAddress) any_ip4 = g_inet_socket_address_new_from_string ("0.0.0.0", 0);
+  GSocket *socket = es_socket_new_bound (any_ip6, options, NULL);
+
+  if (socket == NULL)
+    socket = es_socket_new_bound (any_ip4, options, error);
+  if (socket == NULL)
+    g_prefix_error (error, "Could not open a client's socket: ");
+  return socket;
+}
+
+static GSocket *
+es_udp_client_open (EsEndpoint *endpoint,
+                    const EsSocketOptions *options,
+                    GError **error)
+{
+  EsUdpClientPrivate *priv = get_private (ES_UDP_CLIENT (endpoint));
+  g_autofree char *name = NULL;
+  GSocket *socket;
+
+  if (priv->remote == NULL)
+    return open_unconnected (options, error);
+  socket = es_socket_new_connected (priv->remote, options, error);
+  if (socket != NULL)
+    return socket;
+  name = es_address_to_string (priv->remote);
+  g_prefix_error (error, "Could not connect to %s: ", name);
+  return NULL;
+}
+
+static void
+es_udp_client_finalize (GObject *object)
+{
+  g_clear_object (&get_private (ES_UDP_CLIENT (object))->remote);
+  G_OBJECT_CLASS (es_udp_client_parent_class)->finalize (object);
+}
+
+static void
+es_udp_client_get_property (GObject *object,
+                            guint prop_id,
+                            GValue *value,
+                            GParamSpec *pspec)
+{
+  switch ((EsUdpClientProperty) prop_id)
+    {
+    case PROP_REMOTE_ADDRESS:
+      g_value_set_object (value, es_udp_client_get_remote_address (ES_UDP_CLIENT (object)));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+es_udp_client_class_init (EsUdpClientClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  EsEndpointClassPrivate *endpoint_class = es_endpoint_class_get_private (ES_ENDPOINT_CLASS (klass));
+
+  object_class->finalize = es_udp_client_finalize;
+  object_class->get_property = es_udp_client_get_property;
+  endpoint_class->open = es_udp_client_open;
+  endpoint_class->starts_by_itself = TRUE;
+
+  /**
+   * EsUdpClient:remote-address: (getter get_remote_address)
+   *
+   * The address of the server that the client is connected to, or %NULL.
+   */
+  properties[PROP_REMOTE_ADDRESS] =
+    g_param_spec_object ("remote-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
+}
+
+static void
+es_udp_client_init (EsUdpClient *self)
+{
+}
+
+/* Takes a server's address, and opens a socket that hears it alone, if the client runs; if it does
+ * not, opens one to see whether that is possible. */
+static gboolean
+try_server (EsUdpClient *self,
+            GSocketAddress *address,
+            GError **error)
+{
+  EsUdpClientPrivate *priv = get_private (self);
+  g_autoptr (GSocketAddress) before = g_steal_pointer (&priv->remote);
+  EsSocketOptions options = { .receive_buffer_size = 1, .send_buffer_size = 1 };
+  g_autoptr (GSocket) trial = NULL;
+  gboolean is_open;
+
+  priv->remote = g_object_ref (address);
+  if (es_endpoint_is_running (ES_ENDPOINT (self)))
+    is_open = es_endpoint_reopen (ES_ENDPOINT (self), error);
+  else
+    is_open = (trial = es_udp_client_open (ES_ENDPOINT (self), &options, error)) != NULL;
+  if (is_open)
+    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_REMOTE_ADDRESS]);
+  else
+    g_set_object (&priv->remote, before);
+  return is_open;
+}
+
+static void
+explain_unresolved (GError **error,
+                    GSocketConnectable *server)
+{
+  g_autofree char *name = g_socket_connectable_to_string (server);
+
+  g_prefix_error (error, "Could not connect to %s: ", name);
+}
+
+/* The end of the list of addresses: the last failure, or what is wrong with the list. */
+static void
+explain_end (GError **error,
+             GSocketConnectable *server,
+             GError *problem,
+             GError *last)
+{
+  if (problem == NULL && last == NULL)
+    problem = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_HOST_NOT_FOUND, "It has no address");
+  if (problem == NULL)
+    {
+      g_propagate_error (error, last);
+      return;
+    }
+  g_clear_error (&last);
+  g_propagate_error (error, problem);
+  explain_unresolved (error, server);
+}
+
+/**
+ * es_udp_client_new:
+ *
+ * Makes a client that is connected to no server.
+ *
+ * Returns: (transfer full): the client
+ */
+EsUdpClient *
+es_udp_client_new (void)
+{
+  return g_object_new (ES_TYPE_UDP_CLIENT, NULL);
+}
+
+/**
+ * es_udp_client_new_with_handler:
+ * @handler: (scope notified) (closure user_data) (destroy destroy): the direct handler
+ * @user_data: data for @handler
+ * @destroy: (nullable): frees @user_data
+ *
+ * Makes a client with a direct handler, see [method@Endpoint.set_message_func].
+ *
+ * Returns: (transfer full): the client
+ */
+EsUdpClient *
+es_udp_client_new_with_handler (EsMessageFunc handler,
+                                gpointer user_data,
+                                GDestroyNotify destroy)
+{
+  EsUdpClient *self;
+
+  g_return_val_if_fail (handler != NULL, NULL);
+
+  self = es_udp_client_new ();
+  es_endpoint_set_message_func (ES_ENDPOINT (self), handler, user_data, destroy);
+  return self;
+}
+
+/**
+ * es_udp_client_connect_to:
+ * @self: a client
+ * @server: the server: an address, or a name to be resolved
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Connects to a server: from now on the client hears it alone, and sends to it where no address is
+ * given.
+ *
+ * Of several addresses the first that this host has a way to is taken; UDP cannot tell whether
+ * somebody listens there. A client that runs gets a new socket. One that does not is not started.
+ * Blocks while a name is resolved. Errors: those of #GResolver, %G_IO_ERROR_CANCELLED, or what the
+ * kernel says of the last address, such as %G_IO_ERROR_NETWORK_UNREACHABLE; the client then is as
+ * before.
+ *
+ * Returns: %TRUE if the client is connected
+ */
+gboolean
+es_udp_client_connect_to (EsUdpClient *self,
+                          GSocketConnectable *server,
+                          GCancellable *cancellable,
+                          GError **error)
+{
+  g_autoptr (GSocketAddressEnumerator) addresses = NULL;
+  g_autoptr (GError) last = NULL;
+  GError *problem = NULL;
+  GSocketAddress *address;
+
+  g_return_val_if_fail (ES_IS_UDP_CLIENT (self), FALSE);
+  g_return_val_if_fail (G_IS_SOCKET_CONNECTABLE (server), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  addresses = g_socket_connectable_enumerate (server);
+  while ((address = g_socket_address_enumerator_next (addresses, cancellable, &problem)) != NULL)
+    {
+      g_autoptr (GSocketAddress) candidate = address;
+
+      g_clear_error (&last);
+      if (try_server (self, candidate, &last))
+        return TRUE;
+    }
+  explain_end (error, server, problem, g_steal_pointer (&last));
+  return FALSE;
+}
+
+/* An asynchronous connect: the task's data. */
+typedef struct
+{
+  GSocketConnectable *server;          /* (owned) */
+  GSocketAddressEnumerator *addresses; /* (owned) */
+  GError *last;                        /* (owned) (nullable) */
+} EsConnecting;
+
+static void
+free_connecting (gpointer data)
+{
+  EsConnecting *connecting = data;
+
+  g_object_unref (connecting->server);
+  g_object_unref (connecting->addresses);
+  g_clear_error (&connecting->last);
+  g_free (connecting);
+}
+
+static void
+on_next_address (GObject *source,
+                 GAsyncResult *result,
+                 gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  EsConnecting *connecting = g_task_get_task_data (task);
+  GError *problem = NULL;
+  g_autoptr (GSocketAddress) address = g_socket_address_enumerator_next_finish (connecting->addresses, result, &problem);
+
+  if (g_task_return_error_if_cancelled (task))
+    {
+      g_clear_error (&problem);
+      return;
+    }
+  if (address == NULL)
+    {
+      GError *error = NULL;
+
+      explain_end (&error, connecting->server, problem, g_steal_pointer (&connecting->last));
+      g_task_return_error (task, error);
+      return;
+    }
+  g_clear_error (&connecting->last);
+  if (try_server (g_task_get_source_object (task), address, &connecting->last))
+    g_task_return_boolean (task, TRUE);
+  else
+    g_socket_address_enumerator_next_async (connecting->addresses, g_task_get_cancellable (task), on_next_address,
+                                            g_object_ref (task));
+}
+
+/**
+ * es_udp_client_connect_to_async:
+ * @self: a client
+ * @server: the server: an address, or a name to be resolved
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Connects to a server, as [method@UdpClient.connect_to] does, without blocking.
+ */
+void
+es_udp_client_connect_to_async (EsUdpClient *self,
+                                GSocketConnectable *server,
+                                GCancellable *cancellable,
+                                GAsyncReadyCallback callback,
+                                gpointer user_data)
+{
+  GTask *task;
+  EsConnecting *connecting;
+
+  g_return_if_fail (ES_IS_UDP_CLIENT (self));
+  g_return_if_fail (G_IS_SOCKET_CONNECTABLE (server));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, es_udp_client_connect_to_async);
+  connecting = g_new0 (EsConnecting, 1);
+  connecting->server = g_object_ref (server);
+  connecting->addresses = g_socket_connectable_enumerate (server);
+  g_task_set_task_data (task, connecting, free_connecting);
+  g_socket_address_enumerator_next_async (connecting->addresses, cancellable, on_next_address, task);
+}
+
+/**
+ * es_udp_client_connect_to_finish:
+ * @self: a client
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Ends [method@UdpClient.connect_to_async]. Errors: those of [method@UdpClient.connect_to].
+ *
+ * Returns: %TRUE if the client is connected
+ */
+gboolean
+es_udp_client_connect_to_finish (EsUdpClient *self,
+                                 GAsyncResult *result,
+                                 GError **error)
+{
+  g_return_val_if_fail (ES_IS_UDP_CLIENT (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * es_udp_client_connect_to_host:
+ * @self: a client
+ * @host_and_port: a host name or IP literal, with or without a port: `example.org:1234`, `::1`,
+ *   `[::1]:1234`
+ * @default_port: the port where the text has none
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Connects to a server by name, see [method@UdpClient.connect_to] and [func@Gio.NetworkAddress.parse].
+ *
+ * Errors: also %G_IO_ERROR_INVALID_ARGUMENT if the text cannot be read.
+ *
+ * Returns: %TRUE if the client is connected
+ */
+gboolean
+es_udp_client_connect_to_host (EsUdpClient *self,
+                               const char *host_and_port,
+                               guint16 default_port,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  g_autoptr (GSocketConnectable) server = NULL;
+
+  g_return_val_if_fail (ES_IS_UDP_CLIENT (self), FALSE);
+  g_return_val_if_fail (host_and_port != NULL, FALSE);
+
+  server = g_network_address_parse (host_and_port, default_port, error);
+  return server != NULL && es_udp_client_connect_to (self, server, cancellable, error);
+}
+
+/**
+ * es_udp_client_connect_to_host_async:
+ * @self: a client
+ * @host_and_port: a host name or IP literal, with or without a port
+ * @default_port: the port where the text has none
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Connects to a server by name, as [method@UdpClient.connect_to_host] does, without blocking.
+ */
+void
+es_udp_client_connect_to_host_async (EsUdpClient *self,
+                                     const char *host_and_port,
+                                     guint16 default_port,
+                                     GCancellable *cancellable,
+                                     GAsyncReadyCallback callback,
+                                     gpointer user_data)
+{
+  g_autoptr (GSocketConnectable) server = NULL;
+  GError *error = NULL;
+
+  g_return_if_fail (ES_IS_UDP_CLIENT (self));
+  g_return_if_fail (host_and_port != NULL);
+
+  server = g_network_address_parse (host_and_port, default_port, &error);
+  if (server != NULL)
+    es_udp_client_connect_to_async (self, server, cancellable, callback, user_data);
+  else
+    g_task_report_error (self, callback, user_data, es_udp_client_connect_to_host_async, error);
+}
+
+/**
+ * es_udp_client_connect_to_host_finish:
+ * @self: a client
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Ends [method@UdpClient.connect_to_host_async]. Errors: those of
+ * [method@UdpClient.connect_to_host].
+ *
+ * Returns: %TRUE if the client is connected
+ */
+gboolean
+es_udp_client_connect_to_host_finish (EsUdpClient *self,
+                                      GAsyncResult *result,
+                                      GError **error)
+{
+  return es_udp_client_connect_to_finish (self, result, error);
+}
+
+/**
+ * es_udp_client_get_remote_address: (get-property remote-address)
+ * @self: a client
+ *
+ * Gets [property@UdpClient:remote-address].
+ *
+ * Returns: (transfer none) (nullable): the address of the server, or %NULL
+ */
+GSocketAddress *
+es_udp_client_get_remote_address (EsUdpClient *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_CLIENT (self), NULL);
+
+  return get_private (self)->remote;
+}

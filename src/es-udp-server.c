@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "es-udp-server.h"
+
+#include "es-address-private.h"
+#include "es-endpoint-private.h"
+
+/**
+ * EsUdpServer:
+ *
+ * A UDP server: an endpoint that listens on a port.
+ *
+ * ```c
+ * g_autoptr (EsUdpServer) server = es_udp_server_new (1234);
+ *
+ * g_signal_connect (server, "message-received", G_CALLBACK (on_message_received), NULL);
+ * if (!es_endpoint_run (ES_ENDPOINT (server), &error))
+ *   g_printerr ("%s\n", error->message);
+ * ```
+ *
+ * By default it listens at all addresses of the host, IPv6 and IPv4, of which the latter appear as
+ * what they are. A port that is in use is an error, and nobody else can share this one, unless
+ * [property@UdpServer:reuse-port] is set on both sides.
+ */
+
+#define DEFAULT_ADDRESS "::"
+#define DEFAULT_PORT 8181
+
+typedef struct
+{
+  /* The endpoint's context only. */
+  char *address; /* (owned) */
+  guint16 port;
+  gboolean reuse_port;
+} EsUdpServerPrivate;
+
+G_DEFINE_TYPE_WITH_PRIVATE (EsUdpServer, es_udp_server, ES_TYPE_ENDPOINT)
+
+typedef enum
+{
+  PROP_ADDRESS = 1,
+  PROP_PORT,
+  PROP_REUSE_PORT,
+} EsUdpServerProperty;
+
+static GParamSpec *properties[PROP_REUSE_PORT + 1];
+
+static EsUdpServerPrivate *
+get_private (EsUdpServer *self)
+{
+  return es_udp_server_get_instance_private (self);
+}
+
+/* (transfer full) (nullable) The address to listen at, from an IP literal. */
+static GSocketAddress *
+parse_address (const char *address,
+               guint16 port,
+               GError **error)
+{
+  GSocketAddress *parsed = g_inet_socket_address_new_from_string (address, port);
+
+  if (parsed == NULL)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                 "Could not listen at “%s”: It is not an IPv4 or IPv6 address", address);
+  return parsed;
+}
+
+static gboolean
+is_any_ip6 (GSocketAddress *address)
+{
+  return g_socket_address_get_family (address) == G_SOCKET_FAMILY_IPV6 &&
+         g_inet_address_get_is_any (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
+}
+
+static gboolean
+is_about_ip6 (const GError *error)
+{
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED) ||
+         g_error_matches (error, G_IO_ERROR, g_io_error_from_errno (EADDRNOTAVAIL));
+}
+
+/* Says what failed, on what, and why. */
+static void
+explain_failure (EsUdpServer *self,
+                 GSocketAddress *address,
+                 GError **error)
+{
+  EsUdpServerPrivate *priv = get_private (self);
+  g_autofree char *name = es_address_to_string (address);
+
+  if (is_any_ip6 (address))
+    g_prefix_error (error, "Could not listen on port %u: ", priv->port);
+  else
+    g_prefix_error (error, "Could not listen at %s: ", name);
+}
+
+/* Opens at the address, or at IPv4's counterpart of :: where IPv6 is off. */
+static GSocket *
+es_udp_server_open (EsEndpoint *endpoint,
+                    const EsSocketOptions *options,
+                    GError **error)
+{
+  EsUdpServerPrivate *priv = get_private (ES_UDP_SERVER (endpoint));
+  g_autoptr (GSocketAddress) address = parse_address (priv->address, priv->port, error);
+  g_autoptr (GSocketAddress) any_ip4 = g_inet_socket_address_new_from_string ("0.0.0.0", priv->port);
+  EsSocketOptions own = *options;
+  GError *problem = NULL;
+  GSocket *socket;
+
+  if (address == NULL)
+    return NULL;
+  own.reuse_port = priv->reuse_port;
+  socket = es_socket_new_bound (address, &own, &problem);
+  if (socket == NULL && is_any_ip6 (address) && is_about_ip6 (problem))
+    {
+      g_clear_error (&problem);
+      socket = es_socket_new_bound (any_ip4, &own, &problem);
+    }
+  if (socket != NULL)
+    return socket;
+  explain_failure (ES_UDP_SERVER (endpoint), address, &problem);
+  g_propagate_error (error, problem);
+  return NULL;
+}
+
+static void
+es_udp_server_restate (EsEndpoint *endpoint)
+{
+  g_object_notify_by_pspec (G_OBJECT (endpoint), properties[PROP_PORT]);
+}
+
+static void
+es_udp_server_finalize (GObject *object)
+{
+  g_free (get_private (ES_UDP_SERVER (object))->address);
+  G_OBJECT_CLASS (es_udp_server_parent_class)->finalize (object);
+}
+
+static void
+es_udp_server_get_property (GObject *object,
+                            guint prop_id,
+                            GValue *value,
+                            GParamSpec *pspec)
+{
+  EsUdpServer *self = ES_UDP_SERVER (object);
+
+  switch ((EsUdpServerProperty) prop_id)
+    {
+    case PROP_ADDRESS:
+      g_value_set_string (value, es_udp_server_get_address (self));
+      break;
+    case PROP_PORT:
+      g_value_set_uint (value, es_udp_server_get_port (self));
+      break;
+    case PROP_REUSE_PORT:
+      g_value_set_boolean (value, es_udp_server_get_reuse_port (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+es_udp_server_set_property (GObject *object,
+                            guint prop_id,
+                            const GValue *value,
+                            GParamSpec *pspec)
+{
+  EsUdpServer *self = ES_UDP_SERVER (object);
+
+  switch ((EsUdpServerProperty) prop_id)
+    {
+    case PROP_ADDRESS:
+      es_udp_server_set_address (self, g_value_get_string (value));
+      break;
+    case PROP_PORT:
+      es_udp_server_set_port (self, g_value_get_uint (value));
+      break;
+    case PROP_REUSE_PORT:
+      es_udp_server_set_reuse_port (self, g_value_get_boolean (value));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+install_properties (GObjectClass *object_class)
+{
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * EsUdpServer:address: (getter get_address) (setter set_address)
+   *
+   * The IP address to listen at, as a literal. `::`, the default, is all of IPv6 and IPv4, and
+   * IPv4 alone where IPv6 is off; `0.0.0.0` is IPv4 alone. Acts at the next start.
+   */
+  properties[PROP_ADDRESS] = g_param_spec_string ("address", NULL, NULL, DEFAULT_ADDRESS, flags);
+
+  /**
+   * EsUdpServer:port: (getter get_port) (setter set_port)
+   *
+   * The port to listen on; 0: the kernel chooses a free one. While the server runs, reading gives
+   * the real one. Acts at the next start.
+   */
+  properties[PROP_PORT] = g_param_spec_uint ("port", NULL, NULL, 0, G_MAXUINT16, DEFAULT_PORT, flags);
+
+  /**
+   * EsUdpServer:reuse-port: (getter get_reuse_port) (setter set_reuse_port)
+   *
+   * Whether other sockets of the same user, that want it too, may listen on the same port, and the
+   * kernel spreads the senders over all (socket(7), SO_REUSEPORT). Acts at the next start.
+   */
+  properties[PROP_REUSE_PORT] = g_param_spec_boolean ("reuse-port", NULL, NULL, FALSE, flags);
+
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
+}
+
+static void
+es_udp_server_class_init (EsUdpServerClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  EsEndpointClassPrivate *endpoint_class = es_endpoint_class_get_private (ES_ENDPOINT_CLASS (klass));
+
+  object_class->finalize = es_udp_server_finalize;
+  object_class->get_property = es_udp_server_get_property;
+  object_class->set_property = es_udp_server_set_property;
+  endpoint_class->open = es_udp_server_open;
+  endpoint_class->restate = es_udp_server_restate;
+  install_properties (object_class);
+}
+
+static void
+es_udp_server_init (EsUdpServer *self)
+{
+  EsUdpServerPrivate *priv = get_private (self);
+
+  priv->address = g_strdup (DEFAULT_ADDRESS);
+  priv->port = DEFAULT_PORT;
+}
+
+/**
+ * es_udp_server_new:
+ * @port: the port to listen on; 0: the kernel chooses a free one
+ *
+ * Makes a server. It listens when it is started.
+ *
+ * Returns: (transfer full): the server
+ */
+EsUdpServer *
+es_udp_server_new (guint16 port)
+{
+  return g_object_new (ES_TYPE_UDP_SERVER, "port", port, NULL);
+}
+
+/**
+ * es_udp_server_new_with_handler:
+ * @port: the port to listen on; 0: the kernel chooses a free one
+ * @handler: (scope notified) (closure user_data) (destroy destroy): the direct handler
+ * @user_data: data for @handler
+ * @destroy: (nullable): frees @user_data
+ *
+ * Makes a server with a direct handler, see [method@Endpoint.set_message_func].
+ *
+ * Returns: (transfer full): the server
+ */
+EsUdpServer *
+es_udp_server_new_with_handler (guint16 port,
+                                EsMessageFunc handler,
+                                gpointer user_data,
+                                GDestroyNotify destroy)
+{
+  EsUdpServer *self;
+
+  g_return_val_if_fail (handler != NULL, NULL);
+
+  self = es_udp_server_new (port);
+  es_endpoint_set_message_func (ES_ENDPOINT (self), handler, user_data, destroy);
+  return self;
+}
+
+/**
+ * es_udp_server_get_address: (get-property address)
+ * @self: a server
+ *
+ * Gets [property@UdpServer:address].
+ *
+ * Returns: (transfer none): the IP address
+ */
+const char *
+es_udp_server_get_address (EsUdpServer *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), NULL);
+
+  return get_private (self)->address;
+}
+
+/**
+ * es_udp_server_set_address: (set-property address)
+ * @self: a server
+ * @address: the IP address to listen at, as a literal
+ *
+ * Sets [property@UdpServer:address]. Acts at the next start, which fails if it is no address.
+ */
+void
+es_udp_server_set_address (EsUdpServer *self,
+                           const char *address)
+{
+  EsUdpServerPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_UDP_SERVER (self));
+  g_return_if_fail (address != NULL);
+
+  if (g_str_equal (priv->address, address))
+    return;
+  g_free (priv->address);
+  priv->address = g_strdup (address);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ADDRESS]);
+}
+
+/**
+ * es_udp_server_get_port: (get-property port)
+ * @self: a server
+ *
+ * Gets [property@UdpServer:port].
+ *
+ * Returns: the port; while the server runs, the real one
+ */
+guint16
+es_udp_server_get_port (EsUdpServer *self)
+{
+  g_autoptr (GSocketAddress) address = NULL;
+
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), 0);
+
+  address = es_endpoint_get_local_address (ES_ENDPOINT (self));
+  if (G_IS_INET_SOCKET_ADDRESS (address))
+    return g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
+  return get_private (self)->port;
+}
+
+/**
+ * es_udp_server_set_port: (set-property port)
+ * @self: a server
+ * @port: the port to listen on; 0: the kernel chooses a free one
+ *
+ * Sets [property@UdpServer:port]. Acts at the next start.
+ */
+void
+es_udp_server_set_port (EsUdpServer *self,
+                        guint16 port)
+{
+  EsUdpServerPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_UDP_SERVER (self));
+
+  if (priv->port == port)
+    return;
+  priv->port = port;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_PORT]);
+}
+
+/**
+ * es_udp_server_get_reuse_port: (get-property reuse-port)
+ * @self: a server
+ *
+ * Gets [property@UdpServer:reuse-port].
+ *
+ * Returns: %TRUE if others may listen on the same port
+ */
+gboolean
+es_udp_server_get_reuse_port (EsUdpServer *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), FALSE);
+
+  return get_private (self)->reuse_port;
+}
+
+/**
+ * es_udp_server_set_reuse_port: (set-property reuse-port)
+ * @self: a server
+ * @reuse_port: whether others may listen on the same port
+ *
+ * Sets [property@UdpServer:reuse-port]. Acts at the next start.
+ */
+void
+es_udp_server_set_reuse_port (EsUdpServer *self,
+                              gboolean reuse_port)
+{
+  EsUdpServerPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_UDP_SERVER (self));
+
+  if (priv->reuse_port == !!reuse_port)
+    return;
+  priv->reuse_port = !!reuse_port;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_REUSE_PORT]);
+}
