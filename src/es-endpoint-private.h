@@ -9,10 +9,11 @@
 /* What an endpoint asks of its subclass. */
 typedef struct
 {
-  /* Opens a socket. (transfer full), or NULL with an error that says all. */
-  GSocket *(*open) (EsEndpoint *self,
-                    const EsSocketOptions *options,
-                    GError **error);
+  /* Opens a socket for each worker. (transfer full) of GSocket, or NULL with an error that says
+   * all. */
+  GPtrArray *(*open) (EsEndpoint *self,
+                      const EsSocketOptions *options,
+                      GError **error);
 
   /* Takes a message on its way to the handlers; chain up to let it go on. */
   void (*deliver) (EsEndpoint *self,

@@ -5,11 +5,10 @@
 #include "es-endpoint-private.h"
 
 #include "es-address-private.h"
+#include "es-crew.h"
 #include "es-job-private.h"
-#include "es-lane.h"
 #include "es-marshal.h"
 #include "es-message-private.h"
-#include "es-pool.h"
 #include "es-stats-private.h"
 
 #include <stdatomic.h>
@@ -52,6 +51,7 @@
 #define DEFAULT_MAX_THREADS 16
 #define MAX_MAX_THREADS 1024
 #define MAX_MESSAGE_SIZE 65535
+#define MAX_TIDINGS 64
 
 /* The longest payloads: 65535 bytes less the headers of UDP and IPv4, or of UDP alone, since that
  * of IPv6 does not count (RFC 768, 791, 8200). */
@@ -84,6 +84,9 @@ typedef struct
   /* Set in the endpoint's context, read in any thread that delivers. */
   EsHandler *handler; /* (borrowed) (nullable) */
 
+  /* Any thread. */
+  atomic_uint n_tidings; /* how many workers' tidings wait to be told */
+
   /* Under the start lock, which comes first. */
   GMutex start_lock;
 
@@ -91,8 +94,7 @@ typedef struct
   GMutex lock;
   GMainContext *context; /* (owned) */
   GThread *home;         /* (borrowed) only compared: the thread that started the endpoint */
-  EsLane *lane;          /* (owned) (nullable) while it runs */
-  EsPool *pool;          /* (owned) (nullable) while it runs threaded */
+  EsCrew *crew;          /* (owned) (nullable) while it runs */
   guint run;             /* names this run, or the last, among those of all endpoints */
   EsStats past;          /* of the runs that ended */
   GMainLoop *loop;       /* (owned) (nullable) while es_endpoint_run() runs */
@@ -142,7 +144,7 @@ ref_lane (EsEndpoint *self)
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
 
-  return priv->lane != NULL ? es_lane_ref (priv->lane) : NULL;
+  return priv->crew != NULL ? es_lane_ref (es_crew_get_first_lane (priv->crew)) : NULL;
 }
 
 /* Runs a function in the endpoint's context. It is never run before this returns, whoever calls,
@@ -174,13 +176,73 @@ tell_state (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* What a worker has to tell in the endpoint's context. */
+typedef struct
+{
+  EsEndpoint *self;        /* (owned) */
+  GError *error;           /* (owned) (nullable) NULL: that there is room again */
+  GSocketAddress *address; /* (owned) (nullable) */
+} EsTiding;
+
+static void
+free_tiding (gpointer data)
+{
+  EsTiding *tiding = data;
+
+  atomic_fetch_sub (&get_private (tiding->self)->n_tidings, 1);
+  g_clear_error (&tiding->error);
+  g_clear_object (&tiding->address);
+  g_object_unref (tiding->self);
+  g_free (tiding);
+}
+
+static gboolean
+tell_tiding (gpointer data)
+{
+  EsTiding *tiding = data;
+
+  if (tiding->error != NULL)
+    g_signal_emit (tiding->self, signals[SIGNAL_ERROR], 0, tiding->error, tiding->address);
+  else
+    g_signal_emit (tiding->self, signals[SIGNAL_WRITABLE], 0);
+  return G_SOURCE_REMOVE;
+}
+
+/* Tells in the endpoint's context: at once if this is it. Of what many workers have to tell at a
+ * time some errors go untold, though counted, so that strangers cannot fill the memory. */
+static void
+tell (EsEndpoint *self,
+      const GError *error,
+      GSocketAddress *address)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  EsTiding own = { self, (GError *) error, address };
+  EsTiding *tiding;
+
+  if (g_main_context_is_owner (priv->context))
+    {
+      tell_tiding (&own);
+      return;
+    }
+  if (atomic_fetch_add (&priv->n_tidings, 1) >= MAX_TIDINGS && error != NULL)
+    {
+      atomic_fetch_sub (&priv->n_tidings, 1);
+      return;
+    }
+  tiding = g_new0 (EsTiding, 1);
+  tiding->self = g_object_ref (self);
+  tiding->error = error != NULL ? g_error_copy (error) : NULL;
+  tiding->address = address != NULL ? g_object_ref (address) : NULL;
+  invoke_later (self, tell_tiding, tiding, free_tiding);
+}
+
 static void
 tell_error (EsEndpoint *self,
             const GError *error,
             GSocketAddress *address)
 {
   g_debug ("%s", error->message);
-  g_signal_emit (self, signals[SIGNAL_ERROR], 0, error, address);
+  tell (self, error, address);
 }
 
 static void
@@ -189,20 +251,6 @@ on_lane_deliver (gpointer owner,
                  GSocketAddress *address)
 {
   get_private (owner)->vtable->deliver (owner, message, address);
-}
-
-static void
-on_lane_deliver_threaded (gpointer owner,
-                          GBytes *message,
-                          GSocketAddress *address)
-{
-  es_pool_add (get_private (owner)->pool, message, address);
-}
-
-static void
-on_lane_settle_threaded (gpointer owner)
-{
-  es_pool_commit (get_private (owner)->pool);
 }
 
 static void
@@ -230,34 +278,15 @@ on_lane_fail (gpointer owner,
 static void
 on_lane_writable (gpointer owner)
 {
-  g_signal_emit (owner, signals[SIGNAL_WRITABLE], 0);
+  tell (owner, NULL, NULL);
 }
 
 static const EsLaneFuncs lane_funcs = {
   on_lane_deliver,
-  NULL,
   on_lane_drop_too_long,
   on_lane_fail,
   on_lane_writable,
 };
-
-static const EsLaneFuncs threaded_lane_funcs = {
-  on_lane_deliver_threaded,
-  on_lane_settle_threaded,
-  on_lane_drop_too_long,
-  on_lane_fail,
-  on_lane_writable,
-};
-
-static void
-on_pool_crowded (gpointer owner,
-                 gboolean is_crowded)
-{
-  g_autoptr (EsLane) lane = ref_lane (owner);
-
-  if (lane != NULL)
-    es_lane_set_crowded (lane, is_crowded);
-}
 
 static void
 es_endpoint_real_deliver (EsEndpoint *self,
@@ -291,96 +320,84 @@ name_run (void)
   return atomic_fetch_add (&n_runs, 1) + 1;
 }
 
-static EsLane *
-make_lane (EsEndpoint *self,
-           GSocket *socket)
+static EsCrew *
+make_crew (EsEndpoint *self,
+           GPtrArray *sockets,
+           GError **error)
 {
   EsEndpointPrivate *priv = get_private (self);
+  GSocket *first = sockets->pdata[0];
   EsLaneConfig config = {
-    .socket = socket,
-    .is_connected = g_socket_is_connected (socket),
+    .is_connected = g_socket_is_connected (first),
     .is_paused = priv->is_paused,
     .max_message_size = priv->max_message_size,
-    .origin = priv->run,
+    .origin = name_run (),
+    .n_pool_threads = priv->threaded ? (priv->max_threads + sockets->len - 1) / sockets->len : 0,
   };
 
+  priv->run = config.origin;
   read_debug_switches (&config);
-  return es_lane_new (&config, priv->pool != NULL ? &threaded_lane_funcs : &lane_funcs, G_OBJECT (self), priv->context);
+  return es_crew_new (sockets, &config, &lane_funcs, G_OBJECT (self), priv->context, error);
 }
 
-/* Takes over what a run that has ended counted. */
-static void
-add_past (EsEndpoint *self,
-          const EsStats *stats)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-
-  es_stats_add (&priv->past, stats);
-}
-
-/* (transfer full) (nullable) Takes the lane that was in use, puts a new one in its place. Both in
- * one go, since a lane may deliver in another thread as soon as it is made. */
-static EsLane *
-replace_lane (EsEndpoint *self,
-              GSocket *socket)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-  EsLane *old = g_steal_pointer (&priv->lane);
-
-  if (socket != NULL)
-    priv->run = name_run ();
-  if (socket != NULL)
-    priv->lane = make_lane (self, socket);
-  return old;
-}
-
-static void
-close_lane (EsEndpoint *self,
-            EsLane *lane)
-{
-  EsStats stats = { 0 };
-
-  es_lane_close (lane);
-  es_lane_add_stats (lane, &stats);
-  add_past (self, &stats);
-  es_lane_unref (lane);
-}
-
-/* What the pool's threads did not come to was not received after all. */
-static void
-close_pool (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  EsPool *pool = g_steal_pointer (&priv->pool);
-  guint64 n_messages, n_bytes;
-  EsStats stats = { 0 };
-
-  if (pool == NULL)
-    return;
-  es_pool_free (pool, &n_messages, &n_bytes);
-  stats.dropped_at_stop = n_messages;
-  stats.messages_received = -n_messages;
-  stats.bytes_received = -n_bytes;
-  add_past (self, &stats);
-}
-
-/* Opens what a run needs, or leaves no trace. */
+/* Puts a new crew to work, and gives the one that was at work until now. Both under the lock, since
+ * a lane may deliver in another thread as soon as it is made. */
 static gboolean
-open_run (EsEndpoint *self,
-          GError **error)
+replace_crew (EsEndpoint *self,
+              GPtrArray *sockets,
+              EsCrew **before,
+              GError **error)
 {
   EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GSocket) socket = priv->vtable->open (self, &priv->options, error);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+  EsCrew *crew = make_crew (self, sockets, error);
 
-  if (socket == NULL)
+  *before = NULL;
+  if (crew == NULL)
     return FALSE;
-  if (priv->threaded)
-    priv->pool = es_pool_new (priv->max_threads, on_lane_deliver, on_pool_crowded, self, error);
-  if (priv->threaded && priv->pool == NULL)
+  *before = priv->crew;
+  priv->crew = crew;
+  return TRUE;
+}
+
+/* (transfer full) (nullable) */
+static EsCrew *
+steal_crew (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  return g_steal_pointer (&priv->crew);
+}
+
+/* Ends a crew, and takes over what it counted. */
+static void
+dismiss_crew (EsEndpoint *self,
+              EsCrew *crew)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  EsStats stats = { 0 };
+
+  if (crew == NULL)
+    return;
+  es_crew_free (crew, &stats);
+  g_mutex_lock (&priv->lock);
+  es_stats_add (&priv->past, &stats);
+  g_mutex_unlock (&priv->lock);
+}
+
+/* Opens sockets and puts a crew to work in place of the one before, or leaves no trace. */
+static gboolean
+open_crew (EsEndpoint *self,
+           GError **error)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GPtrArray) sockets = priv->vtable->open (self, &priv->options, error);
+  EsCrew *before;
+
+  if (sockets == NULL || !replace_crew (self, sockets, &before, error))
     return FALSE;
-  replace_lane (self, socket);
+  dismiss_crew (self, before);
   return TRUE;
 }
 
@@ -468,20 +485,16 @@ quit_loop (EsEndpoint *self)
     g_main_loop_quit (priv->loop);
 }
 
-/* Stops, in the endpoint's context. The pool goes first, so that the answers of handlers that
- * still run leave by the lane. */
+/* Stops, in the endpoint's context. */
 static void
 stop_here (EsEndpoint *self)
 {
-  EsLane *lane = replace_lane (self, NULL);
+  EsCrew *crew = steal_crew (self);
+  gboolean was_running = crew != NULL;
 
-  if (lane != NULL)
-    {
-      close_pool (self);
-      close_lane (self, lane);
-    }
+  dismiss_crew (self, crew);
   stop_jobs (self);
-  if (lane == NULL)
+  if (!was_running)
     return;
   tell_state (self);
   quit_loop (self);
@@ -533,7 +546,7 @@ start_in (EsEndpoint *self,
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->start_lock);
 
-  return es_endpoint_is_running (self) || open_run (self, error);
+  return es_endpoint_is_running (self) || open_crew (self, error);
 }
 
 /* Starts in the context of the thread that made the endpoint, from any thread. */
@@ -652,6 +665,45 @@ set_uint (EsEndpoint *self,
 }
 
 static void
+foreach_lane (EsEndpoint *self,
+              void (*func) (EsLane *lane, gpointer data))
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  if (priv->crew != NULL)
+    es_crew_foreach_lane (priv->crew, func, priv);
+}
+
+static void
+update_paused (EsLane *lane,
+               gpointer data)
+{
+  es_lane_set_paused (lane, ((EsEndpointPrivate *) data)->is_paused);
+}
+
+static void
+update_receive_buffer_size (EsLane *lane,
+                            gpointer data)
+{
+  es_socket_set_receive_buffer_size (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.receive_buffer_size);
+}
+
+static void
+update_send_buffer_size (EsLane *lane,
+                         gpointer data)
+{
+  es_socket_set_send_buffer_size (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.send_buffer_size);
+}
+
+static void
+update_broadcast (EsLane *lane,
+                  gpointer data)
+{
+  g_socket_set_broadcast (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.broadcast);
+}
+
+static void
 free_handler (gpointer data)
 {
   EsHandler *handler = data;
@@ -670,6 +722,13 @@ es_endpoint_constructed (GObject *object)
   get_private (self)->vtable = es_endpoint_class_get_private (ES_ENDPOINT_GET_CLASS (self));
 }
 
+static void
+silence (EsLane *lane,
+         gpointer data)
+{
+  es_lane_set_paused (lane, TRUE);
+}
+
 /* Lets go in the endpoint's context: if another thread runs that, with a new reference, there. */
 static void
 es_endpoint_dispose (GObject *object)
@@ -679,6 +738,7 @@ es_endpoint_dispose (GObject *object)
 
   if (runs_in_own_job (self) || !g_main_context_acquire (priv->context))
     {
+      foreach_lane (self, silence);
       request_stop (self);
       return;
     }
@@ -985,12 +1045,8 @@ gboolean
 es_endpoint_reopen (EsEndpoint *self,
                     GError **error)
 {
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GSocket) socket = priv->vtable->open (self, &priv->options, error);
-
-  if (socket == NULL)
+  if (!open_crew (self, error))
     return FALSE;
-  close_lane (self, replace_lane (self, socket));
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOCAL_ADDRESS]);
   return TRUE;
 }
@@ -1075,7 +1131,7 @@ es_endpoint_is_running (EsEndpoint *self)
   g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
 
   locker = g_mutex_locker_new (&priv->lock);
-  return priv->lane != NULL;
+  return priv->crew != NULL;
 }
 
 /* (nullable) (transfer full) The loop of es_endpoint_run(), unless it is to end at once. */
@@ -1085,7 +1141,7 @@ begin_loop (EsEndpoint *self)
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
 
-  if (priv->is_quitting || priv->lane == NULL)
+  if (priv->is_quitting || priv->crew == NULL)
     return NULL;
   priv->loop = g_main_loop_new (priv->context, FALSE);
   return g_main_loop_ref (priv->loop);
@@ -1429,8 +1485,8 @@ es_endpoint_get_stats (EsEndpoint *self)
   stats = es_stats_new ();
   locker = g_mutex_locker_new (&priv->lock);
   es_stats_add (stats, &priv->past);
-  if (priv->lane != NULL)
-    es_lane_add_stats (priv->lane, stats);
+  if (priv->crew != NULL)
+    es_crew_add_stats (priv->crew, stats);
   return stats;
 }
 
@@ -1451,7 +1507,7 @@ es_endpoint_get_socket (EsEndpoint *self)
   g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
 
   locker = g_mutex_locker_new (&priv->lock);
-  return priv->lane != NULL ? es_lane_get_socket (priv->lane) : NULL;
+  return priv->crew != NULL ? es_lane_get_socket (es_crew_get_first_lane (priv->crew)) : NULL;
 }
 
 /**
@@ -1482,15 +1538,11 @@ es_endpoint_set_paused (EsEndpoint *self,
                         gboolean paused)
 {
   EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (EsLane) lane = NULL;
 
   g_return_if_fail (ES_IS_ENDPOINT (self));
 
-  if (!set_boolean (self, PROP_PAUSED, &priv->is_paused, paused))
-    return;
-  lane = ref_lane (self);
-  if (lane != NULL)
-    es_lane_set_paused (lane, priv->is_paused);
+  if (set_boolean (self, PROP_PAUSED, &priv->is_paused, paused))
+    foreach_lane (self, update_paused);
 }
 
 /**
@@ -1623,16 +1675,12 @@ es_endpoint_set_receive_buffer_size (EsEndpoint *self,
                                      guint receive_buffer_size)
 {
   EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (EsLane) lane = NULL;
 
   g_return_if_fail (ES_IS_ENDPOINT (self));
   g_return_if_fail (receive_buffer_size >= 1 && receive_buffer_size <= G_MAXINT / 2);
 
-  if (!set_uint (self, PROP_RECEIVE_BUFFER_SIZE, &priv->options.receive_buffer_size, receive_buffer_size))
-    return;
-  lane = ref_lane (self);
-  if (lane != NULL)
-    es_socket_set_receive_buffer_size (es_lane_get_socket (lane), receive_buffer_size);
+  if (set_uint (self, PROP_RECEIVE_BUFFER_SIZE, &priv->options.receive_buffer_size, receive_buffer_size))
+    foreach_lane (self, update_receive_buffer_size);
 }
 
 /**
@@ -1667,16 +1715,12 @@ es_endpoint_set_send_buffer_size (EsEndpoint *self,
                                   guint send_buffer_size)
 {
   EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (EsLane) lane = NULL;
 
   g_return_if_fail (ES_IS_ENDPOINT (self));
   g_return_if_fail (send_buffer_size >= 1 && send_buffer_size <= G_MAXINT / 2);
 
-  if (!set_uint (self, PROP_SEND_BUFFER_SIZE, &priv->options.send_buffer_size, send_buffer_size))
-    return;
-  lane = ref_lane (self);
-  if (lane != NULL)
-    es_socket_set_send_buffer_size (es_lane_get_socket (lane), send_buffer_size);
+  if (set_uint (self, PROP_SEND_BUFFER_SIZE, &priv->options.send_buffer_size, send_buffer_size))
+    foreach_lane (self, update_send_buffer_size);
 }
 
 /**
@@ -1707,13 +1751,9 @@ es_endpoint_set_broadcast (EsEndpoint *self,
                            gboolean broadcast)
 {
   EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (EsLane) lane = NULL;
 
   g_return_if_fail (ES_IS_ENDPOINT (self));
 
-  if (!set_boolean (self, PROP_BROADCAST, &priv->options.broadcast, broadcast))
-    return;
-  lane = ref_lane (self);
-  if (lane != NULL)
-    g_socket_set_broadcast (es_lane_get_socket (lane), priv->options.broadcast);
+  if (set_boolean (self, PROP_BROADCAST, &priv->options.broadcast, broadcast))
+    foreach_lane (self, update_broadcast);
 }

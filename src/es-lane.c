@@ -10,6 +10,7 @@
 #include "es-counter.h"
 #include "es-message-private.h"
 #include "es-outbox.h"
+#include "es-pool.h"
 #include "es-socket.h"
 
 /*
@@ -42,6 +43,9 @@ struct _EsLane
   EsLaneFuncs funcs;
   GObject *owner;                /* (borrowed) closes the lane before it goes */
   GMainContext *context;         /* (owned) */
+  EsPoolFunc deliver;            /* to the owner, or to the pool */
+  gpointer receiver;             /* (borrowed) what deliver takes */
+  EsPool *pool;                  /* (owned) (nullable) */
   EsOutbox *outbox;              /* (owned) has a lock of its own */
   GSocketAddress *local_address; /* (owned) (nullable) */
   guint64 n_dropped_before;
@@ -116,7 +120,7 @@ deliver (EsLane *self,
   message = es_message_new (arrival->data, arrival->size);
   es_counter_add (&self->messages_received, 1);
   es_counter_add (&self->bytes_received, arrival->size);
-  self->funcs.deliver (self->owner, message, self->sender);
+  self->deliver (self->receiver, message, self->sender);
 }
 
 /* Delivers the batch, as far as time allows. */
@@ -201,8 +205,8 @@ dispatch_lane (EsLane *self,
   dispatching_lane = self;
   if (wants_input (self) && (!es_batch_is_read (self->batch) || (events & ~G_IO_OUT) != 0))
     receive (self);
-  if (self->funcs.settle != NULL && !self->is_closed)
-    self->funcs.settle (self->owner);
+  if (self->pool != NULL)
+    es_pool_commit (self->pool);
   dispatching_lane = outer;
   if (!self->is_closed)
     send_queued (self);
@@ -309,31 +313,71 @@ attach_source (EsLane *self,
   return source;
 }
 
-/* (transfer full) A lane that is open: it delivers as soon as its context runs. */
+/* Reads nothing while the pool has no room. In any thread. */
+static void
+set_crowded (gpointer data,
+             gboolean is_crowded)
+{
+  EsLane *self = data;
+
+  if (atomic_exchange (&self->is_crowded, is_crowded) != is_crowded)
+    g_main_context_wakeup (self->context);
+}
+
+/* Delivers straight to the owner, or by a pool. */
+static gboolean
+choose_delivery (EsLane *self,
+                 GError **error)
+{
+  self->deliver = self->funcs.deliver;
+  self->receiver = self->owner;
+  if (self->config.n_pool_threads == 0)
+    return TRUE;
+  self->pool = es_pool_new (self->config.n_pool_threads, self->funcs.deliver, self->owner, set_crowded, self, error);
+  self->deliver = es_pool_add;
+  self->receiver = self->pool;
+  return self->pool != NULL;
+}
+
+static void
+open_lane (EsLane *self)
+{
+  GSocket *socket = self->config.socket;
+
+  self->is_closed = FALSE;
+  self->has_socket = TRUE;
+  self->local_address = g_socket_get_local_address (socket, NULL);
+  self->n_dropped_before = self->config.is_adopted ? es_socket_get_n_dropped (socket) : 0;
+  self->outbox = es_outbox_new (socket, self->config.send_segments, self->context);
+  self->batch = es_batch_new (socket, self->config.receive_segments);
+  self->book = es_address_book_new (self->config.origin);
+  self->source = attach_source (self, &lane_source_funcs, "EsLane");
+  self->outbox_source = attach_source (self, &outbox_source_funcs, "EsOutbox");
+}
+
+/* (transfer full) A lane that is open: it delivers as soon as its context runs. NULL with the error
+ * if its pool's threads could not be made. */
 EsLane *
 es_lane_new (const EsLaneConfig *config,
              const EsLaneFuncs *funcs,
              GObject *owner,
-             GMainContext *context)
+             GMainContext *context,
+             GError **error)
 {
-  EsLane *self = g_atomic_rc_box_new0 (EsLane);
+  g_autoptr (EsLane) self = g_atomic_rc_box_new0 (EsLane);
 
   g_mutex_init (&self->lock);
   self->config = *config;
   self->funcs = *funcs;
   self->owner = owner;
   self->context = g_main_context_ref (context);
+  self->is_closed = TRUE;
   g_object_ref (config->socket);
-  self->has_socket = TRUE;
-  self->local_address = g_socket_get_local_address (config->socket, NULL);
-  self->n_dropped_before = config->is_adopted ? es_socket_get_n_dropped (config->socket) : 0;
   atomic_init (&self->is_paused, config->is_paused);
-  self->outbox = es_outbox_new (config->socket, config->send_segments, context);
-  self->batch = es_batch_new (config->socket, config->receive_segments);
-  self->book = es_address_book_new (config->origin);
-  self->source = attach_source (self, &lane_source_funcs, "EsLane");
-  self->outbox_source = attach_source (self, &outbox_source_funcs, "EsOutbox");
-  return self;
+  if (!choose_delivery (self, error))
+    return NULL;
+  open_lane (self);
+  return g_steal_pointer (&self);
 }
 
 EsLane *
@@ -393,6 +437,21 @@ drain (EsLane *self)
     count_unread (self);
 }
 
+/* Waits for the handlers that run. What the pool's threads did not come to was not received after
+ * all. */
+static void
+close_pool (EsLane *self)
+{
+  guint64 n_messages, n_bytes;
+
+  if (self->pool == NULL)
+    return;
+  es_pool_free (g_steal_pointer (&self->pool), &n_messages, &n_bytes);
+  es_counter_add (&self->dropped_at_stop, n_messages);
+  es_counter_add (&self->messages_received, -n_messages);
+  es_counter_add (&self->bytes_received, -n_bytes);
+}
+
 /* Ends the lane, in its own thread: no handler is called any more, what is queued gets a second to
  * leave, and what is unread is counted. */
 void
@@ -406,6 +465,8 @@ es_lane_close (EsLane *self)
   g_clear_pointer (&self->source, g_source_unref);
   g_source_destroy (self->outbox_source);
   g_clear_pointer (&self->outbox_source, g_source_unref);
+  /* The pool before the outbox: the answers of handlers that still run are to leave. */
+  close_pool (self);
   es_outbox_close (self->outbox);
   count_unread (self);
   if (!self->config.is_adopted)
@@ -447,15 +508,6 @@ es_lane_set_paused (EsLane *self,
                     gboolean is_paused)
 {
   if (atomic_exchange (&self->is_paused, is_paused) != is_paused)
-    g_main_context_wakeup (self->context);
-}
-
-/* Reads nothing while whom it delivers to has no room. Thread-safe. */
-void
-es_lane_set_crowded (EsLane *self,
-                     gboolean is_crowded)
-{
-  if (atomic_exchange (&self->is_crowded, is_crowded) != is_crowded)
     g_main_context_wakeup (self->context);
 }
 

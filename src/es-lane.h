@@ -9,14 +9,13 @@
 
 typedef struct _EsLane EsLane;
 
-/* Whom a lane delivers to, all called in the lane's context. */
+/* Whom a lane delivers to: called in the lane's context, the first in a pool's threads if the lane
+ * has one. */
 typedef struct
 {
   void (*deliver) (gpointer owner,
                    GBytes *message,
                    GSocketAddress *address);
-  /* The dispatch ends: nothing is delivered until the next. (nullable) */
-  void (*settle) (gpointer owner);
   void (*drop_too_long) (gpointer owner,
                          gsize size,
                          GSocketAddress *address);
@@ -36,12 +35,14 @@ typedef struct
   gboolean send_segments;
   gsize max_message_size; /* bytes */
   guint origin;           /* names the run of the endpoint */
+  guint n_pool_threads;   /* 0: no pool */
 } EsLaneConfig;
 
 EsLane *es_lane_new (const EsLaneConfig *config,
                      const EsLaneFuncs *funcs,
                      GObject *owner,
-                     GMainContext *context);
+                     GMainContext *context,
+                     GError **error);
 
 EsLane *es_lane_ref (EsLane *self);
 
@@ -57,9 +58,6 @@ GSocketAddress *es_lane_get_local_address (EsLane *self);
 
 void es_lane_set_paused (EsLane *self,
                          gboolean is_paused);
-
-void es_lane_set_crowded (EsLane *self,
-                          gboolean is_crowded);
 
 int es_lane_send (EsLane *self,
                   GBytes **messages,

@@ -35,8 +35,9 @@ struct _EsPool
   GThreadPool *threads; /* (owned) */
   guint n_threads;
   EsPoolFunc func;
-  EsPoolCrowdedFunc crowded;
   gpointer owner; /* (borrowed) */
+  EsPoolCrowdedFunc crowded;
+  gpointer filler; /* (borrowed) */
 
   /* The adder's thread only. */
   EsPoolGroup *group; /* (owned) (nullable) not yet given to the threads */
@@ -83,7 +84,7 @@ static void
 set_free_again (EsPool *self)
 {
   if (atomic_exchange (&self->is_crowded, FALSE))
-    self->crowded (self->owner, FALSE);
+    self->crowded (self->filler, FALSE);
 }
 
 static void
@@ -110,13 +111,14 @@ work (gpointer data,
   unref_group (group);
 }
 
-/* @crowded: told when no more messages are to be added, and when they may be again, half of the
+/* @func: handles a message for @owner, in a thread of the pool. @crowded: tells @filler when no more messages are to be added, and when they may be again, half of the
  * places being free; in any thread. Returns NULL with the error if not all threads could be made. */
 EsPool *
 es_pool_new (guint n_threads,
              EsPoolFunc func,
-             EsPoolCrowdedFunc crowded,
              gpointer owner,
+             EsPoolCrowdedFunc crowded,
+             gpointer filler,
              GError **error)
 {
   EsPool *self = g_new0 (EsPool, 1);
@@ -124,8 +126,9 @@ es_pool_new (guint n_threads,
 
   self->n_threads = n_threads;
   self->func = func;
-  self->crowded = crowded;
   self->owner = owner;
+  self->crowded = crowded;
+  self->filler = filler;
   self->threads = g_thread_pool_new_full (work, self, unref_group, n_threads, TRUE, &problem);
   if (problem == NULL)
     return self;
@@ -167,7 +170,7 @@ enter (EsPool *self)
 {
   if (atomic_fetch_add (&self->n_waiting, 1) + 1 < ES_POOL_MAX_WAITING)
     return;
-  self->crowded (self->owner, TRUE);
+  self->crowded (self->filler, TRUE);
   atomic_store (&self->is_crowded, TRUE);
   if (atomic_load (&self->n_waiting) < ES_POOL_MAX_WAITING / 2)
     set_free_again (self);
@@ -175,10 +178,11 @@ enter (EsPool *self)
 
 /* Adds a message to those that the next es_pool_commit() gives to the threads. */
 void
-es_pool_add (EsPool *self,
+es_pool_add (gpointer pool,
              GBytes *message,
              GSocketAddress *address)
 {
+  EsPool *self = pool;
   EsPoolItem *item;
 
   if (self->group == NULL)

@@ -11,22 +11,23 @@ typedef void (*EsPoolFunc) (gpointer owner,
                             GBytes *message,
                             GSocketAddress *address);
 
-typedef void (*EsPoolCrowdedFunc) (gpointer owner,
+typedef void (*EsPoolCrowdedFunc) (gpointer filler,
                                    gboolean is_crowded);
 
 typedef struct _EsPool EsPool;
 
 EsPool *es_pool_new (guint n_threads,
                      EsPoolFunc func,
-                     EsPoolCrowdedFunc crowded,
                      gpointer owner,
+                     EsPoolCrowdedFunc crowded,
+                     gpointer filler,
                      GError **error);
 
 void es_pool_free (EsPool *self,
                    guint64 *n_messages,
                    guint64 *n_bytes);
 
-void es_pool_add (EsPool *self,
+void es_pool_add (gpointer pool,
                   GBytes *message,
                   GSocketAddress *address);
 

@@ -127,6 +127,14 @@ es_socket_new_bound (GSocketAddress *address,
   return g_steal_pointer (&socket);
 }
 
+/* Lets other sockets share the port of one that is bound (socket(7), SO_REUSEPORT): Linux looks at
+ * the option when the next one binds. */
+void
+es_socket_share_port (GSocket *socket)
+{
+  set_option (socket, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
 /* (transfer full) A socket that hears @remote alone. */
 GSocket *
 es_socket_new_connected (GSocketAddress *remote,

@@ -34,6 +34,8 @@ guint es_socket_get_receive_buffer_size (GSocket *socket);
 
 guint es_socket_get_send_buffer_size (GSocket *socket);
 
+void es_socket_share_port (GSocket *socket);
+
 gboolean es_socket_is_wildcard (GSocket *socket);
 
 gboolean es_socket_enable_segments (GSocket *socket);

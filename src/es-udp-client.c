@@ -64,11 +64,11 @@ open_unconnected (const EsSocketOptions *options,
 }
 
 static GSocket *
-es_udp_client_open (EsEndpoint *endpoint,
-                    const EsSocketOptions *options,
-                    GError **error)
+open_socket (EsUdpClient *self,
+             const EsSocketOptions *options,
+             GError **error)
 {
-  EsUdpClientPrivate *priv = get_private (ES_UDP_CLIENT (endpoint));
+  EsUdpClientPrivate *priv = get_private (self);
   g_autofree char *name = NULL;
   GSocket *socket;
 
@@ -80,6 +80,21 @@ es_udp_client_open (EsEndpoint *endpoint,
   name = es_address_to_string (priv->remote);
   g_prefix_error (error, "Could not connect to %s: ", name);
   return NULL;
+}
+
+static GPtrArray *
+es_udp_client_open (EsEndpoint *endpoint,
+                    const EsSocketOptions *options,
+                    GError **error)
+{
+  GSocket *socket = open_socket (ES_UDP_CLIENT (endpoint), options, error);
+  GPtrArray *sockets = NULL;
+
+  if (socket == NULL)
+    return NULL;
+  sockets = g_ptr_array_new_with_free_func (g_object_unref);
+  g_ptr_array_add (sockets, socket);
+  return sockets;
 }
 
 static void
@@ -148,7 +163,7 @@ try_server (EsUdpClient *self,
   if (es_endpoint_is_running (ES_ENDPOINT (self)))
     is_open = es_endpoint_reopen (ES_ENDPOINT (self), error);
   else
-    is_open = (trial = es_udp_client_open (ES_ENDPOINT (self), &options, error)) != NULL;
+    is_open = (trial = open_socket (self, &options, error)) != NULL;
   if (is_open)
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_REMOTE_ADDRESS]);
   else

@@ -27,6 +27,7 @@
 
 #define DEFAULT_ADDRESS "::"
 #define DEFAULT_PORT 8181
+#define MAX_WORKERS 256
 
 typedef struct
 {
@@ -34,6 +35,7 @@ typedef struct
   char *address; /* (owned) */
   guint16 port;
   gboolean reuse_port;
+  guint workers;
 } EsUdpServerPrivate;
 
 G_DEFINE_TYPE_WITH_PRIVATE (EsUdpServer, es_udp_server, ES_TYPE_ENDPOINT)
@@ -43,9 +45,10 @@ typedef enum
   PROP_ADDRESS = 1,
   PROP_PORT,
   PROP_REUSE_PORT,
+  PROP_WORKERS,
 } EsUdpServerProperty;
 
-static GParamSpec *properties[PROP_REUSE_PORT + 1];
+static GParamSpec *properties[PROP_WORKERS + 1];
 
 static EsUdpServerPrivate *
 get_private (EsUdpServer *self)
@@ -98,31 +101,71 @@ explain_failure (EsUdpServer *self,
 
 /* Opens at the address, or at IPv4's counterpart of :: where IPv6 is off. */
 static GSocket *
+open_first (EsUdpServer *self,
+            GSocketAddress *address,
+            const EsSocketOptions *options,
+            GError **error)
+{
+  g_autoptr (GSocketAddress) any_ip4 = g_inet_socket_address_new_from_string ("0.0.0.0", get_private (self)->port);
+  GError *problem = NULL;
+  GSocket *socket = es_socket_new_bound (address, options, &problem);
+
+  if (socket == NULL && is_any_ip6 (address) && is_about_ip6 (problem))
+    {
+      g_clear_error (&problem);
+      socket = es_socket_new_bound (any_ip4, options, &problem);
+    }
+  if (socket != NULL)
+    return socket;
+  explain_failure (self, address, &problem);
+  g_propagate_error (error, problem);
+  return NULL;
+}
+
+/* Opens one more socket beside the first, which was opened alone: so the port is known to be free,
+ * and is shared from now on among ourselves. */
+static GSocket *
+open_next (EsUdpServer *self,
+           GSocket *first,
+           EsSocketOptions *options,
+           GError **error)
+{
+  g_autoptr (GSocketAddress) address = g_socket_get_local_address (first, error);
+  GSocket *socket = NULL;
+
+  if (address == NULL)
+    return NULL;
+  es_socket_share_port (first);
+  options->reuse_port = TRUE;
+  socket = es_socket_new_bound (address, options, error);
+  if (socket == NULL)
+    g_prefix_error (error, "Could not open a worker's socket: ");
+  return socket;
+}
+
+static GPtrArray *
 es_udp_server_open (EsEndpoint *endpoint,
                     const EsSocketOptions *options,
                     GError **error)
 {
-  EsUdpServerPrivate *priv = get_private (ES_UDP_SERVER (endpoint));
+  EsUdpServer *self = ES_UDP_SERVER (endpoint);
+  EsUdpServerPrivate *priv = get_private (self);
   g_autoptr (GSocketAddress) address = parse_address (priv->address, priv->port, error);
-  g_autoptr (GSocketAddress) any_ip4 = g_inet_socket_address_new_from_string ("0.0.0.0", priv->port);
+  g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
   EsSocketOptions own = *options;
-  GError *problem = NULL;
-  GSocket *socket;
+  GSocket *socket = NULL;
 
   if (address == NULL)
     return NULL;
   own.reuse_port = priv->reuse_port;
-  socket = es_socket_new_bound (address, &own, &problem);
-  if (socket == NULL && is_any_ip6 (address) && is_about_ip6 (problem))
+  for (guint i = 0; i < priv->workers; i++)
     {
-      g_clear_error (&problem);
-      socket = es_socket_new_bound (any_ip4, &own, &problem);
+      socket = i == 0 ? open_first (self, address, &own, error) : open_next (self, sockets->pdata[0], &own, error);
+      if (socket == NULL)
+        return NULL;
+      g_ptr_array_add (sockets, socket);
     }
-  if (socket != NULL)
-    return socket;
-  explain_failure (ES_UDP_SERVER (endpoint), address, &problem);
-  g_propagate_error (error, problem);
-  return NULL;
+  return g_steal_pointer (&sockets);
 }
 
 static void
@@ -157,6 +200,9 @@ es_udp_server_get_property (GObject *object,
     case PROP_REUSE_PORT:
       g_value_set_boolean (value, es_udp_server_get_reuse_port (self));
       break;
+    case PROP_WORKERS:
+      g_value_set_uint (value, es_udp_server_get_workers (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -180,6 +226,9 @@ es_udp_server_set_property (GObject *object,
       break;
     case PROP_REUSE_PORT:
       es_udp_server_set_reuse_port (self, g_value_get_boolean (value));
+      break;
+    case PROP_WORKERS:
+      es_udp_server_set_workers (self, g_value_get_uint (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -215,6 +264,16 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_REUSE_PORT] = g_param_spec_boolean ("reuse-port", NULL, NULL, FALSE, flags);
 
+  /**
+   * EsUdpServer:workers: (getter get_workers) (setter set_workers)
+   *
+   * How many sockets listen on the port, each read by a thread of its own if there are several, so
+   * that a server can use several cores. The kernel spreads the senders over them, and a sender
+   * always comes to the same one. [signal@Endpoint::message-received] is then emitted on these
+   * threads. Acts at the next start.
+   */
+  properties[PROP_WORKERS] = g_param_spec_uint ("workers", NULL, NULL, 1, MAX_WORKERS, 1, flags);
+
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
 
@@ -239,6 +298,7 @@ es_udp_server_init (EsUdpServer *self)
 
   priv->address = g_strdup (DEFAULT_ADDRESS);
   priv->port = DEFAULT_PORT;
+  priv->workers = 1;
 }
 
 /**
@@ -397,4 +457,42 @@ es_udp_server_set_reuse_port (EsUdpServer *self,
     return;
   priv->reuse_port = !!reuse_port;
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_REUSE_PORT]);
+}
+
+/**
+ * es_udp_server_get_workers: (get-property workers)
+ * @self: a server
+ *
+ * Gets [property@UdpServer:workers].
+ *
+ * Returns: how many sockets listen on the port
+ */
+guint
+es_udp_server_get_workers (EsUdpServer *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), 0);
+
+  return get_private (self)->workers;
+}
+
+/**
+ * es_udp_server_set_workers: (set-property workers)
+ * @self: a server
+ * @workers: how many sockets are to listen on the port, from 1 to 256
+ *
+ * Sets [property@UdpServer:workers]. Acts at the next start.
+ */
+void
+es_udp_server_set_workers (EsUdpServer *self,
+                           guint workers)
+{
+  EsUdpServerPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_UDP_SERVER (self));
+  g_return_if_fail (workers >= 1 && workers <= MAX_WORKERS);
+
+  if (priv->workers == workers)
+    return;
+  priv->workers = workers;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_WORKERS]);
 }

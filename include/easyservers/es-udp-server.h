@@ -55,4 +55,11 @@ ES_API
 void es_udp_server_set_reuse_port (EsUdpServer *self,
                                    gboolean reuse_port);
 
+ES_API
+guint es_udp_server_get_workers (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_workers (EsUdpServer *self,
+                                guint workers);
+
 G_END_DECLS
