@@ -312,12 +312,25 @@ read_debug_switches (EsLaneConfig *config)
   config->send_segments = (disabled & 2) == 0;
 }
 
+/* Gives the run that begins a name, that no other run of any endpoint has. */
 static guint
-name_run (void)
+name_run (EsEndpoint *self)
 {
   static atomic_uint n_runs;
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
 
-  return atomic_fetch_add (&n_runs, 1) + 1;
+  priv->run = atomic_fetch_add (&n_runs, 1) + 1;
+  return priv->run;
+}
+
+static guint
+get_run (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  return priv->run;
 }
 
 static EsCrew *
@@ -329,45 +342,28 @@ make_crew (EsEndpoint *self,
   GSocket *first = sockets->pdata[0];
   EsLaneConfig config = {
     .is_connected = g_socket_is_connected (first),
-    .is_paused = priv->is_paused,
+    .is_paused = TRUE,
     .max_message_size = priv->max_message_size,
-    .origin = name_run (),
+    .origin = name_run (self),
     .n_pool_threads = priv->threaded ? (priv->max_threads + sockets->len - 1) / sockets->len : 0,
   };
 
-  priv->run = config.origin;
   read_debug_switches (&config);
   return es_crew_new (sockets, &config, &lane_funcs, G_OBJECT (self), priv->context, error);
 }
 
-/* Puts a new crew to work, and gives the one that was at work until now. Both under the lock, since
- * a lane may deliver in another thread as soon as it is made. */
-static gboolean
-replace_crew (EsEndpoint *self,
-              GPtrArray *sockets,
-              EsCrew **before,
-              GError **error)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-  EsCrew *crew = make_crew (self, sockets, error);
-
-  *before = NULL;
-  if (crew == NULL)
-    return FALSE;
-  *before = priv->crew;
-  priv->crew = crew;
-  return TRUE;
-}
-
-/* (transfer full) (nullable) */
+/* (transfer full) (nullable) Takes the crew that was at work, and puts another (nullable) in its
+ * place. */
 static EsCrew *
-steal_crew (EsEndpoint *self)
+replace_crew (EsEndpoint *self,
+              EsCrew *crew)
 {
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+  EsCrew *before = priv->crew;
 
-  return g_steal_pointer (&priv->crew);
+  priv->crew = crew;
+  return before;
 }
 
 /* Ends a crew, and takes over what it counted. */
@@ -386,18 +382,38 @@ dismiss_crew (EsEndpoint *self,
   g_mutex_unlock (&priv->lock);
 }
 
-/* Opens sockets and puts a crew to work in place of the one before, or leaves no trace. */
+static void
+foreach_lane (EsEndpoint *self,
+              void (*func) (EsLane *lane, gpointer data))
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  if (priv->crew != NULL)
+    es_crew_foreach_lane (priv->crew, func, priv);
+}
+
+static void
+update_paused (EsLane *lane,
+               gpointer data)
+{
+  es_lane_set_paused (lane, ((EsEndpointPrivate *) data)->is_paused);
+}
+
+/* Opens sockets and puts a crew to work in place of the one before, or leaves no trace. Nothing is
+ * delivered before the crew is known to all threads. */
 static gboolean
 open_crew (EsEndpoint *self,
            GError **error)
 {
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GPtrArray) sockets = priv->vtable->open (self, &priv->options, error);
-  EsCrew *before;
+  EsCrew *crew = sockets != NULL ? make_crew (self, sockets, error) : NULL;
 
-  if (sockets == NULL || !replace_crew (self, sockets, &before, error))
+  if (crew == NULL)
     return FALSE;
-  dismiss_crew (self, before);
+  dismiss_crew (self, replace_crew (self, crew));
+  foreach_lane (self, update_paused);
   return TRUE;
 }
 
@@ -489,7 +505,7 @@ quit_loop (EsEndpoint *self)
 static void
 stop_here (EsEndpoint *self)
 {
-  EsCrew *crew = steal_crew (self);
+  EsCrew *crew = replace_crew (self, NULL);
   gboolean was_running = crew != NULL;
 
   dismiss_crew (self, crew);
@@ -521,7 +537,7 @@ stop_as_requested (gpointer data)
 {
   EsStopRequest *request = data;
 
-  if (get_private (request->self)->run == request->run)
+  if (get_run (request->self) == request->run)
     stop_here (request->self);
   return G_SOURCE_REMOVE;
 }
@@ -529,13 +545,10 @@ stop_as_requested (gpointer data)
 static void
 request_stop (EsEndpoint *self)
 {
-  EsEndpointPrivate *priv = get_private (self);
   EsStopRequest *request = g_new0 (EsStopRequest, 1);
 
   request->self = g_object_ref (self);
-  g_mutex_lock (&priv->lock);
-  request->run = priv->run;
-  g_mutex_unlock (&priv->lock);
+  request->run = get_run (self);
   invoke_later (self, stop_as_requested, request, free_stop_request);
 }
 
@@ -662,24 +675,6 @@ set_uint (EsEndpoint *self,
   *field = value;
   g_object_notify_by_pspec (G_OBJECT (self), properties[property]);
   return TRUE;
-}
-
-static void
-foreach_lane (EsEndpoint *self,
-              void (*func) (EsLane *lane, gpointer data))
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-
-  if (priv->crew != NULL)
-    es_crew_foreach_lane (priv->crew, func, priv);
-}
-
-static void
-update_paused (EsLane *lane,
-               gpointer data)
-{
-  es_lane_set_paused (lane, ((EsEndpointPrivate *) data)->is_paused);
 }
 
 static void
