@@ -12,7 +12,10 @@
 
 #include <glib-unix.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +50,8 @@ typedef struct
 
 /* (borrowed) (nullable) Set while readline is at work, which hands its callback no user data. */
 static Chat *prompting_chat;
+
+static int continued_pipe[2];
 
 static gboolean
 is_harmless (gunichar c)
@@ -302,6 +307,44 @@ read_pipe (int fd, GIOCondition condition, gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
+/* Comes back from Ctrl-Z, which has left the terminal to a shell. */
+static gboolean
+on_continued (int fd, GIOCondition condition, gpointer user_data)
+{
+  char byte;
+
+  if (read (fd, &byte, 1) != 1 || prompting_chat == NULL)
+    return G_SOURCE_REMOVE;
+
+  rl_deprep_terminal ();
+  rl_prep_terminal (TRUE);
+  rl_forced_update_display ();
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+write_continued (int number)
+{
+  int saved_errno = errno;
+
+  if (write (continued_pipe[1], "", 1) != 1)
+    return;
+  errno = saved_errno;
+}
+
+/* GLib has sources for other signals, but none for SIGCONT. */
+static void
+watch_continued (void)
+{
+  struct sigaction action = { .sa_handler = write_continued, .sa_flags = SA_RESTART };
+
+  if (!g_unix_open_pipe (continued_pipe, FD_CLOEXEC, NULL))
+    return;
+
+  g_unix_fd_add (continued_pipe[0], G_IO_IN, on_continued, NULL);
+  sigaction (SIGCONT, &action, NULL);
+}
+
 static gboolean
 on_resized (gpointer user_data)
 {
@@ -323,6 +366,7 @@ start_prompting (Chat *self)
   rl_callback_handler_install (PROMPT, on_typed);
   self->has_prompt = TRUE;
   g_unix_signal_add (SIGWINCH, on_resized, NULL);
+  watch_continued ();
   g_unix_fd_add (STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR, read_terminal, self);
 }
 

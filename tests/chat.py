@@ -195,11 +195,12 @@ class Screen:
     sequence = re.compile(r"\x1b\[([?\d;]*)([@-~])")
 
     def __init__(self):
+        self.columns = COLUMNS
         self.lines = [""]
         self.row = self.column = 0
 
     def put(self, character):
-        if self.column == COLUMNS:
+        if self.column >= self.columns:
             self.row, self.column = self.row + 1, 0
         while self.row >= len(self.lines):
             self.lines.append("")
@@ -223,7 +224,7 @@ class Screen:
         elif final == "A":
             self.row = max(self.row - max(count, 1), 0)
         elif final == "C":
-            self.column = min(self.column + max(count, 1), COLUMNS - 1)
+            self.column = min(self.column + max(count, 1), self.columns - 1)
         elif final == "D":
             self.column = max(self.column - max(count, 1), 0)
         else:
@@ -251,7 +252,7 @@ class Screen:
             while self.row >= len(self.lines):
                 self.lines.append("")
         elif character == "\b":
-            self.column = max(min(self.column, COLUMNS - 1) - 1, 0)
+            self.column = max(min(self.column, self.columns - 1) - 1, 0)
         elif character != "\a":
             check(character.isprintable(), f"control character {character!r} reached the terminal")
             self.put(character)
@@ -273,9 +274,9 @@ class Terminal:
         self.rest = ""
         self.status = None
         self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         # Held open, so that the modes can still be asked for when the client has ended.
         self.slave = slave
+        self.resize(COLUMNS)
         self.modes = termios.tcgetattr(slave)
         self.process = subprocess.Popen(
             line,
@@ -287,6 +288,12 @@ class Terminal:
             env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", "INPUTRC": "/dev/null"},
         )
         Program.started.append(self.process)
+
+    def resize(self, columns):
+        size = struct.pack("HHHH", ROWS, columns, 0, 0)
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, size)
+        self.screen.columns = columns
+        self.screen.lines = [line[:columns] for line in self.screen.lines]
 
     def type(self, text):
         os.write(self.master, text.encode())
@@ -480,8 +487,10 @@ def test_line_end(server):
 def count_pings_until_removed(member, on_ping=lambda pings: None):
     """Counts the pings that a member gets until the server knows it no more."""
     pings = 0
+    end = time.monotonic() + DEADLINE
     answer = member.ask("MSGA still here?")
     while answer != "MERR JOIN FIRST":
+        check(time.monotonic() < end, f"{pings} pings and still a member")
         if answer == "PING":
             pings += 1
             on_ping(pings)
@@ -821,6 +830,38 @@ def test_terminal_paste(server):
     paster.wait_for("(paster) first", "(paster) second", ">")
     paster.type("\x04")
     paster.check_ended_cleanly()
+
+
+def test_terminal_continued(server):
+    """A client that was stopped goes on with the line being typed"""
+    sleeper = terminal(server, "sleeper").joined()
+    sleeper.type("half a line")
+    sleeper.wait_for("> half a line")
+    edited = termios.tcgetattr(sleeper.slave)
+    sleeper.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, sleeper.process.pid, os.WSTOPPED | os.WNOWAIT)
+    # What a shell does that takes the terminal back.
+    termios.tcsetattr(sleeper.slave, termios.TCSANOW, sleeper.modes)
+    os.write(sleeper.slave, b"\n$ fg\n")
+    sleeper.process.send_signal(signal.SIGCONT)
+    sleeper.wait_for("$ fg", "> half a line")
+    check_equal(termios.tcgetattr(sleeper.slave), edited)
+    sleeper.type("\x03")
+    sleeper.check_ended_cleanly()
+
+
+def test_terminal_resized(server):
+    """A terminal that becomes narrower holds the line being typed"""
+    typist = terminal(server, "narrow").joined()
+    line = "> " + "x" * 60
+    typist.type(line[2:])
+    typist.wait_for(line)
+    typist.resize(40)
+    typist.wait_for(line[:40], line[40:])
+    typist.type("y")
+    typist.wait_for(line[:40], line[40:] + "y")
+    typist.type("\x03")
+    typist.check_ended_cleanly()
 
 
 def check_ends(server, name, end, typed=""):
