@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "rival.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What the programs written by hand share: the socket they listen on. */
+
+void
+rival_die (const char *what)
+{
+  perror (what);
+  exit (1);
+}
+
+/* Asks for the buffers that the library asks for, in the same two ways. */
+void
+rival_set_buffers (int fd)
+{
+  int size = RIVAL_BUFFER_SIZE;
+
+  if (setsockopt (fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
+    setsockopt (fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+  if (setsockopt (fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
+    setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
+/* Says where the socket listens. */
+void
+rival_announce (int fd)
+{
+  struct sockaddr_in address;
+  socklen_t size = sizeof address;
+
+  if (getsockname (fd, (struct sockaddr *) &address, &size) != 0)
+    rival_die ("getsockname");
+  printf ("Listening on port %u\n", ntohs (address.sin_port));
+  fflush (stdout);
+}
+
+/* A blocking IPv4 socket on a port that the kernel picks. */
+int
+rival_listen (void)
+{
+  struct sockaddr_in address = { .sin_family = AF_INET };
+  int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+  if (fd < 0 || bind (fd, (struct sockaddr *) &address, sizeof address) != 0)
+    rival_die ("bind");
+  rival_set_buffers (fd);
+  rival_announce (fd);
+  return fd;
+}

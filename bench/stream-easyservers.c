@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A one-way stream by es_endpoint_send_many() to a handler of message-received:
+ * stream-easyservers receive | send PORT SECONDS
+ *
+ * Both print what stream-sendto prints. */
+
+#include <easyservers.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MESSAGE_SIZE 64
+#define N_MESSAGES 512
+#define SILENCE_MSEC 100
+
+typedef struct
+{
+  guint64 n_messages;
+  guint64 n_bytes;
+  guint64 n_before; /* messages at the last look */
+} Count;
+
+static void
+count_message (EsEndpoint *server,
+               GBytes *message,
+               GSocketAddress *address,
+               EsSendFunc send,
+               gpointer user_data)
+{
+  Count *count = user_data;
+
+  count->n_messages++;
+  count->n_bytes += g_bytes_get_size (message);
+}
+
+static gboolean
+tell_end (gpointer user_data)
+{
+  Count *count = user_data;
+
+  if (count->n_messages > 0 && count->n_messages == count->n_before)
+    {
+      g_print ("{\"messages\": %" G_GUINT64_FORMAT ", \"bytes\": %" G_GUINT64_FORMAT "}\n",
+               count->n_messages, count->n_bytes);
+      *count = (Count){ 0 };
+    }
+  count->n_before = count->n_messages;
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+receive (GError **error)
+{
+  g_autoptr (EsUdpServer) server = es_udp_server_new (0);
+  Count count = { 0 };
+
+  g_signal_connect (server, "message-received", G_CALLBACK (count_message), &count);
+  g_timeout_add (SILENCE_MSEC, tell_end, &count);
+  if (!es_endpoint_start (ES_ENDPOINT (server), error))
+    return FALSE;
+  g_print ("Listening on port %u\n", es_udp_server_get_port (server));
+  return es_endpoint_run (ES_ENDPOINT (server), error);
+}
+
+/* All the messages are one, which is sent again and again. */
+static gboolean
+send_to (const char *port,
+         double seconds,
+         GError **error)
+{
+  g_autoptr (EsUdpClient) client = es_udp_client_new ();
+  g_autofree char *receiver = g_strdup_printf ("127.0.0.1:%s", port);
+  g_autoptr (GBytes) message = g_bytes_new_take (g_malloc0 (MESSAGE_SIZE), MESSAGE_SIZE);
+  GBytes *messages[N_MESSAGES];
+  gint64 began_at = g_get_monotonic_time ();
+  gint64 took = 0;
+  guint64 n_messages = 0;
+
+  for (int i = 0; i < N_MESSAGES; i++)
+    messages[i] = message;
+  if (!es_udp_client_connect_to_host (client, receiver, 0, NULL, error) || !es_endpoint_start (ES_ENDPOINT (client), error))
+    return FALSE;
+  for (; took < seconds * G_USEC_PER_SEC; took = g_get_monotonic_time () - began_at)
+    n_messages += MAX (0, es_endpoint_send_many (ES_ENDPOINT (client), messages, N_MESSAGES, NULL, NULL));
+  g_print ("{\"messages\": %" G_GUINT64_FORMAT ", \"seconds\": %.6f}\n", n_messages, took / 1e6);
+  return TRUE;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (argc == 2 && strcmp (argv[1], "receive") == 0)
+    receive (&error);
+  else if (argc == 4 && strcmp (argv[1], "send") == 0)
+    send_to (argv[2], atof (argv[3]), &error);
+  else
+    g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Usage: stream-easyservers receive | send PORT SECONDS");
+  if (error != NULL)
+    g_printerr ("%s\n", error->message);
+  return error != NULL;
+}
