@@ -16,7 +16,7 @@
  * factors of the hash, aim at one set.
  */
 
-#define N_WORDS 11
+#define N_WORDS 10
 
 /* The tags lie together: a lookup touches an address only when its hash agrees. */
 typedef struct
@@ -29,6 +29,7 @@ struct _EsAddressBook
 {
   EsAddressSet *sets; /* (owned) zero pages until they are used */
   guint64 factors[N_WORDS];
+  guint64 mixer;
   guint origin;
   guint next_victim;
   guint n_remembered;
@@ -51,6 +52,7 @@ es_address_book_new (guint origin)
   self->origin = origin;
   for (guint i = 0; i < N_WORDS; i++)
     self->factors[i] = random_factor ();
+  self->mixer = random_factor ();
   return self;
 }
 
@@ -96,13 +98,16 @@ hash_ip6 (EsAddressBook *self,
   return hash;
 }
 
-/* Multiply and shift: the sum's upper half depends on every word, by factors nobody can know. */
+/* Multiply and shift: the sum's upper half depends on every word, by factors nobody can know. A
+ * second round is for talkers that count up, whose sums might all step into few sets. */
 static guint32
 hash_sender (EsAddressBook *self,
              const EsNative *native,
              const EsLocal *local)
 {
-  return (native->family == AF_INET ? hash_ip4 (self, native, local) : hash_ip6 (self, native, local)) >> 32;
+  guint64 sum = native->family == AF_INET ? hash_ip4 (self, native, local) : hash_ip6 (self, native, local);
+
+  return ((sum ^ sum >> 32) * self->mixer) >> 32;
 }
 
 static GSocketAddress *
