@@ -393,12 +393,29 @@ handle_joined (Chat *self)
 }
 
 static void
-handle_refused (Chat *self, const char *reason)
+handle_already_joined (Chat *self)
 {
-  /* An answer to a JOIN that was sent twice because the first answer was late or lost. */
-  if (strcmp (reason, "ALREADY JOINED") == 0)
+  /* The answer to the first JOIN was late or lost. */
+  if (self->n_joins > 1)
     {
       handle_joined (self);
+      return;
+    }
+
+  /* Whoever had this port before us has not left, and is there under another name. */
+  send_text (self, "EXIT");
+  send_join (self);
+}
+
+static void
+handle_refused (Chat *self, const char *reason)
+{
+  if (self->join_timer == NULL)
+    return;
+
+  if (strcmp (reason, "ALREADY JOINED") == 0)
+    {
+      handle_already_joined (self);
       return;
     }
 
@@ -459,7 +476,10 @@ on_error (EsEndpoint *client, GError *error, GSocketAddress *address, gpointer u
   if (self->is_leaving)
     return;
 
-  tell (self, "%s", error->message);
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
+    tell (self, "Nobody listens on %s: Connection refused", self->server);
+  else
+    tell (self, "%s", error->message);
   if (!self->is_typing)
     leave (self, EXIT_FAILURE);
 }

@@ -63,12 +63,16 @@ def command(name, *arguments):
 class Stranger:
     """A client that shares no code with the project: a connected UDP socket."""
 
+    # All stay open, so that nobody gets the port of a member and is taken for it.
+    opened = []
+
     def __init__(self, port, host="127.0.0.1"):
         self.socket = socket.socket(
             socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM
         )
         self.socket.settimeout(DEADLINE)
         self.socket.connect((host, port))
+        Stranger.opened.append(self.socket)
 
     def say(self, message):
         self.socket.send(message.encode() if isinstance(message, str) else message)
@@ -659,7 +663,7 @@ def test_client_refused(server):
         held.bind(("127.0.0.2", 0))
         refused = Program("chat-client", f"127.0.0.1:{held.getsockname()[1]}")
         check_equal(refused.wait(), (1, ""))
-    check("refused" in refused.read_log(), f"not told: {refused.read_log()!r}")
+    check("Nobody listens on 127.0.0.1:" in refused.read_log(), f"not told: {refused.read_log()!r}")
 
 
 def test_client_bad_host(server):
@@ -681,6 +685,20 @@ def test_client_join_lost(server):
     puppet.hear_until("MSGA hello")
     piped.end()
     puppet.hear_until("EXIT")
+
+
+def test_client_port_inherited(server):
+    """chat-client on the port of one who has not left joins under its own name"""
+    puppet = Puppet()
+    piped = client(puppet, "heir")
+    check_equal(puppet.hear(), "JOIN heir")
+    puppet.say("JERR ALREADY JOINED")
+    check_equal(puppet.hear(), "EXIT")
+    puppet.hear_until("JOIN heir")
+    puppet.say("JOK")
+    piped.type("hello\n")
+    puppet.hear_until("MSGA hello")
+    piped.end()
 
 
 def test_client_ping(server):
@@ -719,7 +737,7 @@ def test_client_server_away(server):
         piped.type("hello\n")
         check_equal(piped.read_line(), "(left) hello")
     piped.type("anybody?\n")
-    piped.wait_for_log("refused")
+    piped.wait_for_log("Nobody listens on 127.0.0.1:")
     piped.type("/quit\n")
     check_equal(piped.wait(), (0, ""))
 
@@ -830,6 +848,17 @@ def test_terminal_paste(server):
     paster.wait_for("(paster) first", "(paster) second", ">")
     paster.type("\x04")
     paster.check_ended_cleanly()
+
+
+def test_terminal_command(server):
+    """What a command is told stands below it, and above the next line"""
+    learner = terminal(server, "learner").joined()
+    learner.type("/help\r")
+    learner.wait_for("> /help", "* There are /msg NAME text and /quit", ">")
+    learner.type("/msg nobody hi\r")
+    learner.wait_for("> /msg nobody hi", "* Nobody of that name is here", ">")
+    learner.type("/quit\r")
+    learner.check_ended_cleanly()
 
 
 def test_terminal_continued(server):
