@@ -69,10 +69,8 @@ discard_item (EsPool *self,
 }
 
 static void
-unref_group (gpointer data)
+unref_group (EsPoolGroup *group)
 {
-  EsPoolGroup *group = data;
-
   if (!g_atomic_ref_count_dec (&group->n_refs))
     return;
   for (guint i = 0; i < group->n_items; i++)
@@ -129,7 +127,7 @@ es_pool_new (guint n_threads,
   self->owner = owner;
   self->crowded = crowded;
   self->filler = filler;
-  self->threads = g_thread_pool_new_full (work, self, unref_group, n_threads, TRUE, &problem);
+  self->threads = g_thread_pool_new (work, self, n_threads, TRUE, &problem);
   if (problem == NULL)
     return self;
   g_propagate_prefixed_error (error, g_steal_pointer (&problem), "Could not make %u threads: ", n_threads);
@@ -145,7 +143,8 @@ es_pool_free (EsPool *self,
 {
   es_pool_commit (self);
   atomic_store (&self->is_closing, TRUE);
-  g_thread_pool_free (self->threads, TRUE, TRUE);
+  /* Not immediately: of what a thread that just wakes up has taken nobody would hear again. */
+  g_thread_pool_free (self->threads, FALSE, TRUE);
   if (n_messages != NULL)
     *n_messages = self->n_unhandled;
   if (n_bytes != NULL)
