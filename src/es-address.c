@@ -99,26 +99,14 @@ es_address_describe (GSocketAddress *address)
   return address != NULL ? es_address_to_string (address) : g_strdup ("the connected server");
 }
 
-static guint
-hash_bytes (gconstpointer bytes,
-            gsize size)
-{
-  g_autoptr (GBytes) view = g_bytes_new_static (bytes, size);
-
-  return g_bytes_hash (view);
-}
-
-/* What two addresses of one peer agree in: bare bytes, without what flow labels say. */
+/* The native form, whatever endpoint the address comes from. Returns FALSE for one that has none. */
 static gboolean
-to_plain_native (GSocketAddress *address,
-                 EsNative *native)
+to_native (gconstpointer address,
+           EsNative *native)
 {
-  memset (native, 0, sizeof *native);
-  if (!es_native_from_address (native, address, NULL))
-    return FALSE;
-  if (native->family == AF_INET6)
-    native->ip6.sin6_flowinfo = 0;
-  return TRUE;
+  EsLocal local;
+
+  return es_address_to_route ((GSocketAddress *) address, 0, native, &local, NULL);
 }
 
 /**
@@ -138,9 +126,7 @@ es_address_hash (gconstpointer address)
 
   g_return_val_if_fail (G_IS_SOCKET_ADDRESS ((gpointer) address), 0);
 
-  if (!to_plain_native ((GSocketAddress *) address, &native))
-    return g_direct_hash (address);
-  return hash_bytes (&native.any, native.size);
+  return to_native (address, &native) ? es_native_hash (&native) : g_direct_hash (address);
 }
 
 /**
@@ -166,9 +152,7 @@ es_address_equal (gconstpointer a,
 
   if (a == b)
     return TRUE;
-  return to_plain_native ((GSocketAddress *) a, &native_a) &&
-         to_plain_native ((GSocketAddress *) b, &native_b) &&
-         es_native_equal (&native_a, &native_b);
+  return to_native (a, &native_a) && to_native (b, &native_b) && es_native_equal (&native_a, &native_b);
 }
 
 static char *

@@ -20,7 +20,7 @@ typedef struct
                    GBytes *message,
                    GSocketAddress *address);
 
-  /* Tells what changes with every start and stop, in the endpoint's context. (nullable) */
+  /* Follows a start or a stop, in the endpoint's context. (nullable) */
   void (*restate) (EsEndpoint *self);
 
   /* Whether a send starts the endpoint if need be. */
@@ -28,6 +28,15 @@ typedef struct
 } EsEndpointClassPrivate;
 
 EsEndpointClassPrivate *es_endpoint_class_get_private (EsEndpointClass *klass);
+
+/* Calls a function in the endpoint's context: at once if this is its thread, or else later. */
+void es_endpoint_call (EsEndpoint *self,
+                       void (*func) (EsEndpoint *self));
+
+/* Calls a function whose sends leave together. Thread-safe. */
+void es_endpoint_run_burst (EsEndpoint *self,
+                            void (*func) (gpointer data),
+                            gpointer data);
 
 /* Changes sockets while the endpoint runs. In the endpoint's context. */
 gboolean es_endpoint_reopen (EsEndpoint *self,

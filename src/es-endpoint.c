@@ -97,9 +97,9 @@ typedef struct
   EsCrew *crew;          /* (owned) (nullable) while it runs */
   guint run;             /* names this run, or the last, among those of all endpoints */
   EsStats past;          /* of the runs that ended */
-  GMainLoop *loop;       /* (owned) (nullable) while es_endpoint_run() runs */
-  gboolean is_quitting;
-  GPtrArray *jobs; /* (owned) of (owned) EsJob, that run or may still be started */
+  guint n_stops;         /* so far */
+  gboolean is_quitting;  /* the es_endpoint_run() that runs, or the next one, is to end */
+  GPtrArray *jobs;       /* (owned) of (owned) EsJob, that run or may still be started */
 } EsEndpointPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_CODE (EsEndpoint,
@@ -492,13 +492,12 @@ stop_jobs (EsEndpoint *self)
 }
 
 static void
-quit_loop (EsEndpoint *self)
+count_stop (EsEndpoint *self)
 {
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
 
-  if (priv->loop != NULL)
-    g_main_loop_quit (priv->loop);
+  priv->n_stops++;
 }
 
 /* Stops, in the endpoint's context. */
@@ -512,8 +511,8 @@ stop_here (EsEndpoint *self)
   stop_jobs (self);
   if (!was_running)
     return;
+  count_stop (self);
   tell_state (self);
-  quit_loop (self);
 }
 
 /* A stop that another thread has asked for: of this run, not of a later one. */
@@ -1046,6 +1045,61 @@ es_endpoint_reopen (EsEndpoint *self,
   return TRUE;
 }
 
+typedef struct
+{
+  EsEndpoint *self; /* (owned) */
+  void (*func) (EsEndpoint *self);
+} EsCall;
+
+static void
+free_call (gpointer data)
+{
+  EsCall *call = data;
+
+  g_object_unref (call->self);
+  g_free (call);
+}
+
+static gboolean
+make_call (gpointer data)
+{
+  EsCall *call = data;
+
+  call->func (call->self);
+  return G_SOURCE_REMOVE;
+}
+
+void
+es_endpoint_call (EsEndpoint *self,
+                  void (*func) (EsEndpoint *self))
+{
+  EsCall *call;
+
+  if (enter_context (self))
+    {
+      func (self);
+      leave_context (self);
+      return;
+    }
+  call = g_new0 (EsCall, 1);
+  call->self = g_object_ref (self);
+  call->func = func;
+  invoke_later (self, make_call, call, free_call);
+}
+
+void
+es_endpoint_run_burst (EsEndpoint *self,
+                       void (*func) (gpointer data),
+                       gpointer data)
+{
+  g_autoptr (EsLane) lane = find_lane (self, NULL);
+
+  if (lane != NULL)
+    es_lane_run_burst (lane, func, data);
+  else
+    func (data);
+}
+
 /**
  * es_endpoint_start:
  * @self: an endpoint
@@ -1129,26 +1183,33 @@ es_endpoint_is_running (EsEndpoint *self)
   return priv->crew != NULL;
 }
 
-/* (nullable) (transfer full) The loop of es_endpoint_run(), unless it is to end at once. */
-static GMainLoop *
-begin_loop (EsEndpoint *self)
+static guint
+get_n_stops (EsEndpoint *self)
 {
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
 
-  if (priv->is_quitting || priv->crew == NULL)
-    return NULL;
-  priv->loop = g_main_loop_new (priv->context, FALSE);
-  return g_main_loop_ref (priv->loop);
+  return priv->n_stops;
+}
+
+/* Whether a run goes on that began after so many stops. No GMainLoop serves here: it forgets a quit
+ * that comes before it runs. */
+static gboolean
+runs_on (EsEndpoint *self,
+         guint n_stops)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  return priv->n_stops == n_stops && !priv->is_quitting;
 }
 
 static void
-end_loop (EsEndpoint *self)
+end_run (EsEndpoint *self)
 {
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
 
-  g_clear_pointer (&priv->loop, g_main_loop_unref);
   priv->is_quitting = FALSE;
 }
 
@@ -1169,12 +1230,13 @@ es_endpoint_run (EsEndpoint *self,
                  GError **error)
 {
   g_autoptr (EsEndpoint) holder = NULL;
-  g_autoptr (GMainLoop) loop = NULL;
+  guint n_stops;
 
   g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   holder = g_object_ref (self);
+  n_stops = get_n_stops (self);
   if (!es_endpoint_start (self, error))
     return FALSE;
   if (!g_main_context_acquire (get_private (self)->context))
@@ -1182,10 +1244,9 @@ es_endpoint_run (EsEndpoint *self,
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_BUSY, "Could not run: The endpoint runs in another thread");
       return FALSE;
     }
-  loop = begin_loop (self);
-  if (loop != NULL)
-    g_main_loop_run (loop);
-  end_loop (self);
+  while (runs_on (self, n_stops))
+    g_main_context_iteration (get_private (self)->context, TRUE);
+  end_run (self);
   stop_here (self);
   leave_context (self);
   return TRUE;
@@ -1208,10 +1269,8 @@ es_endpoint_quit (EsEndpoint *self)
   g_return_if_fail (ES_IS_ENDPOINT (self));
 
   locker = g_mutex_locker_new (&priv->lock);
-  if (priv->loop != NULL)
-    g_main_loop_quit (priv->loop);
-  else
-    priv->is_quitting = TRUE;
+  priv->is_quitting = TRUE;
+  g_main_context_wakeup (priv->context);
 }
 
 /**

@@ -58,7 +58,6 @@ struct _EsLane
   GSource *outbox_source; /* (owned) (nullable) */
   gpointer poll;          /* (nullable) the source's watch */
   GIOCondition events;
-  gboolean is_closed;
 
   /* Written in the lane's thread, read anywhere. */
   EsCounter messages_received;
@@ -69,6 +68,7 @@ struct _EsLane
   EsCounter dropped_at_stop;
 
   /* Any thread. */
+  atomic_bool is_closed;
   atomic_bool is_paused;
   atomic_bool is_crowded;
 
@@ -509,6 +509,21 @@ es_lane_set_paused (EsLane *self,
 {
   if (atomic_exchange (&self->is_paused, is_paused) != is_paused)
     g_main_context_wakeup (self->context);
+}
+
+/* Calls @func with the sends of this thread held, to let them leave together. Thread-safe. */
+void
+es_lane_run_burst (EsLane *self,
+                   void (*func) (gpointer data),
+                   gpointer data)
+{
+  EsLane *outer = dispatching_lane;
+
+  dispatching_lane = self;
+  func (data);
+  dispatching_lane = outer;
+  if (outer != self)
+    es_outbox_flush (self->outbox);
 }
 
 /* Sends messages to one receiver: with the others at the end of the dispatch that the calling

@@ -59,6 +59,10 @@ GSocketAddress *es_lane_get_local_address (EsLane *self);
 void es_lane_set_paused (EsLane *self,
                          gboolean is_paused);
 
+void es_lane_run_burst (EsLane *self,
+                        void (*func) (gpointer data),
+                        gpointer data);
+
 int es_lane_send (EsLane *self,
                   GBytes **messages,
                   guint n_messages,

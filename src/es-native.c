@@ -66,6 +66,45 @@ es_native_equal (const EsNative *a,
   return a->size == b->size && memcmp (&a->any, &b->any, a->size) == 0;
 }
 
+static guint64
+mix (guint64 hash,
+     guint64 word)
+{
+  hash = (hash ^ word) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+  return hash ^ (hash >> 32);
+}
+
+static guint64
+hash_ip6 (guint64 hash,
+          const struct sockaddr_in6 *ip6)
+{
+  guint64 words[2];
+
+  memcpy (words, &ip6->sin6_addr, sizeof words);
+  hash = mix (mix (hash, words[0]), words[1]);
+  return mix (hash, (guint64) ip6->sin6_scope_id << 16 | ip6->sin6_port);
+}
+
+/* Hashes what es_native_equal() compares. The seed is random, so that nobody can choose addresses
+ * that share a hash. */
+guint
+es_native_hash (const EsNative *self)
+{
+  static guint64 seed;
+  guint64 hash;
+
+  if (g_once_init_enter (&seed))
+    g_once_init_leave (&seed, (guint64) g_random_int () << 32 | 1);
+  hash = mix (seed, self->family);
+  if (self->family == AF_INET)
+    return mix (hash, (guint64) self->ip4.sin_addr.s_addr << 16 | self->ip4.sin_port);
+  if (self->family == AF_INET6)
+    return hash_ip6 (hash, &self->ip6);
+  for (socklen_t i = 0; i < self->size; i++)
+    hash = mix (hash, ((const guint8 *) &self->any)[i]);
+  return hash;
+}
+
 /* Makes the native form of any address. Errors: G_IO_ERROR_NOT_SUPPORTED or what GIO says. */
 gboolean
 es_native_from_address (EsNative *self,

@@ -53,6 +53,8 @@ void es_native_unmap (EsNative *self);
 gboolean es_native_ip_equal (const EsNativeIp *a,
                              const EsNativeIp *b);
 
+guint es_native_hash (const EsNative *self);
+
 gboolean es_native_equal (const EsNative *a,
                           const EsNative *b);
 

@@ -6,6 +6,9 @@
 
 #include "es-address-private.h"
 #include "es-endpoint-private.h"
+#include "es-keepalive.h"
+#include "es-peer-list.h"
+#include "es-peer-table.h"
 
 /**
  * EsUdpServer:
@@ -23,11 +26,21 @@
  * By default it listens at all addresses of the host, IPv6 and IPv4, of which the latter appear as
  * what they are. A port that is in use is an error, and nobody else can share this one, unless
  * [property@UdpServer:reuse-port] is set on both sides.
+ *
+ * ## Peers
+ *
+ * A peer is an address that the application has admitted ([method@UdpServer.add_peer]); a
+ * stranger's message never makes one. With [method@UdpServer.set_keepalive] a peer that is silent
+ * is pinged, and removed when it stays silent. [method@UdpServer.get_peers] is a list of them for
+ * everything that shows lists.
  */
 
 #define DEFAULT_ADDRESS "::"
 #define DEFAULT_PORT 8181
 #define MAX_WORKERS 256
+
+/* So long peers are pinged at a time, so that other sources get their turn. */
+#define PING_BUDGET_USEC 1000
 
 typedef struct
 {
@@ -36,6 +49,11 @@ typedef struct
   guint16 port;
   gboolean reuse_port;
   guint workers;
+  EsPeerList *list;       /* (owned) */
+  EsKeepalive *keepalive; /* (owned) */
+
+  /* Any thread: it has a lock of its own. */
+  EsPeerTable *peers; /* (owned) */
 } EsUdpServerPrivate;
 
 G_DEFINE_TYPE_WITH_PRIVATE (EsUdpServer, es_udp_server, ES_TYPE_ENDPOINT)
@@ -49,6 +67,14 @@ typedef enum
 } EsUdpServerProperty;
 
 static GParamSpec *properties[PROP_WORKERS + 1];
+
+typedef enum
+{
+  SIGNAL_PEER_ADDED,
+  SIGNAL_PEER_REMOVED,
+} EsUdpServerSignal;
+
+static guint signals[SIGNAL_PEER_REMOVED + 1];
 
 static EsUdpServerPrivate *
 get_private (EsUdpServer *self)
@@ -169,15 +195,94 @@ es_udp_server_open (EsEndpoint *endpoint,
 }
 
 static void
+follow_change (EsUdpServer *self,
+               const EsPeerChange *change)
+{
+  EsUdpServerPrivate *priv = get_private (self);
+
+  if (change->is_added)
+    es_peer_list_append (priv->list, change->peer);
+  else
+    es_peer_list_remove (priv->list, change->peer);
+  if (change->is_added)
+    g_signal_emit (self, signals[SIGNAL_PEER_ADDED], 0, change->peer);
+  else
+    g_signal_emit (self, signals[SIGNAL_PEER_REMOVED], 0, change->peer, change->reason);
+}
+
+/* Lets the list and the signals follow what any thread did to the table. */
+static void
+follow_changes (EsEndpoint *endpoint)
+{
+  EsUdpServer *self = ES_UDP_SERVER (endpoint);
+  EsUdpServerPrivate *priv = get_private (self);
+  g_auto (EsPeerChange) change = { 0 };
+
+  while (es_peer_table_take_change (priv->peers, &change))
+    {
+      follow_change (self, &change);
+      es_peer_change_clear (&change);
+    }
+  es_keepalive_update (priv->keepalive);
+}
+
+static void
+ping_due_peers (gpointer data)
+{
+  EsUdpServer *self = data;
+  EsUdpServerPrivate *priv = get_private (self);
+  gint64 now = g_get_monotonic_time ();
+  gint64 deadline = now + PING_BUDGET_USEC;
+  EsPeer *peer;
+
+  while (g_get_monotonic_time () < deadline && (peer = es_keepalive_take_due (priv->keepalive, now)) != NULL)
+    {
+      es_endpoint_send (ES_ENDPOINT (self), es_keepalive_get_ping (priv->keepalive), es_peer_get_address (peer), NULL);
+      g_object_unref (peer);
+    }
+}
+
+static void
+on_peers_due (gpointer data)
+{
+  g_autoptr (EsEndpoint) self = g_object_ref (data);
+
+  es_endpoint_run_burst (self, ping_due_peers, self);
+  follow_changes (self);
+}
+
+static void
+es_udp_server_deliver (EsEndpoint *endpoint,
+                       GBytes *message,
+                       GSocketAddress *address)
+{
+  es_peer_table_hear (get_private (ES_UDP_SERVER (endpoint))->peers, address);
+  es_endpoint_class_get_private (es_udp_server_parent_class)->deliver (endpoint, message, address);
+}
+
+static void
 es_udp_server_restate (EsEndpoint *endpoint)
 {
+  EsUdpServerPrivate *priv = get_private (ES_UDP_SERVER (endpoint));
+
+  es_keepalive_stop (priv->keepalive);
+  if (es_endpoint_is_running (endpoint))
+    es_keepalive_start (priv->keepalive);
+  else
+    es_peer_table_remove_all (priv->peers, ES_PEER_REMOVED_STOPPED);
+  follow_changes (endpoint);
   g_object_notify_by_pspec (G_OBJECT (endpoint), properties[PROP_PORT]);
 }
 
 static void
 es_udp_server_finalize (GObject *object)
 {
-  g_free (get_private (ES_UDP_SERVER (object))->address);
+  EsUdpServerPrivate *priv = get_private (ES_UDP_SERVER (object));
+
+  es_keepalive_free (priv->keepalive);
+  g_object_unref (priv->list);
+  es_peer_table_free (priv->peers);
+  g_free (priv->address);
   G_OBJECT_CLASS (es_udp_server_parent_class)->finalize (object);
 }
 
@@ -278,6 +383,32 @@ install_properties (GObjectClass *object_class)
 }
 
 static void
+install_signals (void)
+{
+  /**
+   * EsUdpServer::peer-added:
+   * @self: the server
+   * @peer: the peer
+   *
+   * A peer was admitted, and stands in [method@UdpServer.get_peers].
+   */
+  signals[SIGNAL_PEER_ADDED] =
+    g_signal_new ("peer-added", ES_TYPE_UDP_SERVER, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, ES_TYPE_PEER);
+
+  /**
+   * EsUdpServer::peer-removed:
+   * @self: the server
+   * @peer: the peer
+   * @reason: why
+   *
+   * A peer is one no more, and stands in [method@UdpServer.get_peers] no more.
+   */
+  signals[SIGNAL_PEER_REMOVED] =
+    g_signal_new ("peer-removed", ES_TYPE_UDP_SERVER, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2, ES_TYPE_PEER,
+                  ES_TYPE_PEER_REMOVED);
+}
+
+static void
 es_udp_server_class_init (EsUdpServerClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
@@ -287,8 +418,10 @@ es_udp_server_class_init (EsUdpServerClass *klass)
   object_class->get_property = es_udp_server_get_property;
   object_class->set_property = es_udp_server_set_property;
   endpoint_class->open = es_udp_server_open;
+  endpoint_class->deliver = es_udp_server_deliver;
   endpoint_class->restate = es_udp_server_restate;
   install_properties (object_class);
+  install_signals ();
 }
 
 static void
@@ -299,6 +432,9 @@ es_udp_server_init (EsUdpServer *self)
   priv->address = g_strdup (DEFAULT_ADDRESS);
   priv->port = DEFAULT_PORT;
   priv->workers = 1;
+  priv->peers = es_peer_table_new ();
+  priv->list = es_peer_list_new ();
+  priv->keepalive = es_keepalive_new (priv->peers, on_peers_due, self);
 }
 
 /**
@@ -495,4 +631,162 @@ es_udp_server_set_workers (EsUdpServer *self,
     return;
   priv->workers = workers;
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_WORKERS]);
+}
+
+/**
+ * es_udp_server_set_keepalive:
+ * @self: a server
+ * @ping: (nullable): the message to ask with whether a peer is alive, or %NULL to ask nobody
+ * @interval_ms: how long a peer may be silent before it is asked, and between the questions, in
+ *   milliseconds, at least 1
+ * @max_missed: after so many unanswered pings, and one more interval, a peer is removed; 0: never
+ *
+ * Sets how silent peers are found out. Acts at once. By default nobody is pinged.
+ *
+ * Any message heard from a peer is an answer.
+ */
+void
+es_udp_server_set_keepalive (EsUdpServer *self,
+                             GBytes *ping,
+                             guint interval_ms,
+                             guint max_missed)
+{
+  g_return_if_fail (ES_IS_UDP_SERVER (self));
+  g_return_if_fail (ping == NULL || interval_ms > 0);
+
+  es_keepalive_configure (get_private (self)->keepalive, ping, interval_ms, max_missed);
+}
+
+/**
+ * es_udp_server_add_peer:
+ * @self: a server
+ * @address: the address to admit
+ *
+ * Admits an address as a peer. An address that is one already gives its peer.
+ *
+ * [signal@UdpServer::peer-added] follows in the endpoint's context. When the server is stopped, all
+ * its peers are removed. Thread-safe.
+ *
+ * Returns: (transfer full): the peer
+ */
+EsPeer *
+es_udp_server_add_peer (EsUdpServer *self,
+                        GSocketAddress *address)
+{
+  EsPeer *peer;
+
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), NULL);
+  g_return_val_if_fail (G_IS_SOCKET_ADDRESS (address), NULL);
+
+  peer = es_peer_table_add (get_private (self)->peers, address);
+  es_endpoint_call (ES_ENDPOINT (self), follow_changes);
+  return peer;
+}
+
+/**
+ * es_udp_server_lookup_peer:
+ * @self: a server
+ * @address: an address
+ *
+ * Finds the peer of an address.
+ *
+ * Thread-safe.
+ *
+ * Returns: (transfer full) (nullable): the peer, or %NULL if the address is none
+ */
+EsPeer *
+es_udp_server_lookup_peer (EsUdpServer *self,
+                           GSocketAddress *address)
+{
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), NULL);
+  g_return_val_if_fail (G_IS_SOCKET_ADDRESS (address), NULL);
+
+  return es_peer_table_lookup (get_private (self)->peers, address);
+}
+
+/**
+ * es_udp_server_remove_peer:
+ * @self: a server
+ * @peer: a peer
+ *
+ * Removes a peer. [signal@UdpServer::peer-removed] follows in the endpoint's context.
+ *
+ * Thread-safe.
+ *
+ * Returns: %TRUE if it was removed now, %FALSE if it was no peer of this server any more
+ */
+gboolean
+es_udp_server_remove_peer (EsUdpServer *self,
+                           EsPeer *peer)
+{
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), FALSE);
+  g_return_val_if_fail (ES_IS_PEER (peer), FALSE);
+
+  if (!es_peer_table_remove (get_private (self)->peers, peer))
+    return FALSE;
+  es_endpoint_call (ES_ENDPOINT (self), follow_changes);
+  return TRUE;
+}
+
+/**
+ * es_udp_server_get_peers:
+ * @self: a server
+ *
+ * Gets the peers as a list of [class@Peer], in order of joining. It changes in the endpoint's
+ * context only.
+ *
+ * Returns: (transfer none): the list
+ */
+GListModel *
+es_udp_server_get_peers (EsUdpServer *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), NULL);
+
+  return G_LIST_MODEL (get_private (self)->list);
+}
+
+typedef struct
+{
+  EsUdpServer *self;
+  GBytes *message;
+  EsPeer *except; /* (nullable) */
+  guint n_sent;
+} EsPeersSend;
+
+static void
+send_to_all (gpointer data)
+{
+  EsPeersSend *send = data;
+  g_autoptr (GPtrArray) all = es_peer_table_dup_all (get_private (send->self)->peers);
+
+  for (guint i = 0; i < all->len; i++)
+    if (all->pdata[i] != send->except)
+      send->n_sent += es_endpoint_send (ES_ENDPOINT (send->self), send->message, es_peer_get_address (all->pdata[i]), NULL);
+}
+
+/**
+ * es_udp_server_send_to_peers:
+ * @self: a server
+ * @message: the message
+ * @except: (nullable): a peer that is left out, or %NULL
+ *
+ * Sends a message to all peers, in batches.
+ *
+ * What cannot be sent is counted as send errors. Thread-safe.
+ *
+ * Returns: for how many peers the message was accepted
+ */
+guint
+es_udp_server_send_to_peers (EsUdpServer *self,
+                             GBytes *message,
+                             EsPeer *except)
+{
+  EsPeersSend send = { self, message, except, 0 };
+
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), 0);
+  g_return_val_if_fail (message != NULL, 0);
+  g_return_val_if_fail (except == NULL || ES_IS_PEER (except), 0);
+
+  es_endpoint_run_burst (ES_ENDPOINT (self), send_to_all, &send);
+  return send.n_sent;
 }

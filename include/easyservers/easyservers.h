@@ -7,6 +7,7 @@
 #include "es-job.h"
 #include "es-macros.h"
 #include "es-message.h"
+#include "es-peer.h"
 #include "es-stats.h"
 #include "es-udp-client.h"
 #include "es-udp-server.h"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "es-endpoint.h"
+#include "es-peer.h"
 
 G_BEGIN_DECLS
 
@@ -61,5 +62,31 @@ guint es_udp_server_get_workers (EsUdpServer *self);
 ES_API
 void es_udp_server_set_workers (EsUdpServer *self,
                                 guint workers);
+
+ES_API
+void es_udp_server_set_keepalive (EsUdpServer *self,
+                                  GBytes *ping,
+                                  guint interval_ms,
+                                  guint max_missed);
+
+ES_API
+EsPeer *es_udp_server_add_peer (EsUdpServer *self,
+                                GSocketAddress *address);
+
+ES_API
+EsPeer *es_udp_server_lookup_peer (EsUdpServer *self,
+                                   GSocketAddress *address);
+
+ES_API
+gboolean es_udp_server_remove_peer (EsUdpServer *self,
+                                    EsPeer *peer);
+
+ES_API
+GListModel *es_udp_server_get_peers (EsUdpServer *self);
+
+ES_API
+guint es_udp_server_send_to_peers (EsUdpServer *self,
+                                   GBytes *message,
+                                   EsPeer *except);
 
 G_END_DECLS
