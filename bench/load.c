@@ -4,7 +4,9 @@
  *
  * Many talkers each keep a number of messages under way, and check every answer: its content, and
  * that it came to the talker who asked. What is not answered within a while is asked again, so
- * that a loss ends nothing. The result is a line of JSON. */
+ * that a loss ends nothing. They talk once for each line of the standard input, which says for how
+ * many seconds, and for how many answers at least: SECONDS [ANSWERS]. What came of it is a line of
+ * JSON. The talkers keep their addresses from line to line. */
 
 #include "rival.h"
 
@@ -12,6 +14,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <netinet/udp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -71,8 +74,6 @@ static int n_talkers = 16;
 static int window = 16;
 static int max_under_way = 256;
 static int message_size = 64;
-static double seconds = 0.5;
-static int at_least;
 static gboolean is_coalesced;
 static gboolean spins;
 
@@ -81,8 +82,6 @@ static GOptionEntry options[] = {
   { "window", 0, 0, G_OPTION_ARG_INT, &window, "Messages that each has under way", "N" },
   { "max-under-way", 0, 0, G_OPTION_ARG_INT, &max_under_way, "Messages that all have under way, in turn", "N" },
   { "size", 0, 0, G_OPTION_ARG_INT, &message_size, "Bytes in a message", "N" },
-  { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &seconds, "How long", "N" },
-  { "at-least", 0, 0, G_OPTION_ARG_INT, &at_least, "How many answers, however long it takes", "N" },
   { "coalesced", 0, 0, G_OPTION_ARG_NONE, &is_coalesced, "Let the kernel keep messages together", NULL },
   { "spin", 0, 0, G_OPTION_ARG_NONE, &spins, "Never sleep, on a processor of its own", NULL },
   { NULL }
@@ -420,7 +419,8 @@ receive_once (void)
 }
 
 static void
-talk (void)
+talk (double seconds,
+      guint64 at_least)
 {
   gint64 now = g_get_monotonic_time ();
   gint64 next_check = now + CHECK_USEC;
@@ -432,7 +432,7 @@ talk (void)
         renew_burst (&lines[i], n);
       send_ready (&lines[i]);
     }
-  for (; now < ends_at || n_answers < (guint64) at_least; now = g_get_monotonic_time ())
+  for (; now < ends_at || n_answers < at_least; now = g_get_monotonic_time ())
     {
       receive_once ();
       if (now < next_check)
@@ -454,7 +454,8 @@ count_waiting (void)
   return n;
 }
 
-/* Hears the last answers out, so that the next load finds the server at rest. */
+/* Hears the last answers out, so that the next load finds the server at rest, and gives up what
+ * does not come. */
 static void
 hear_out (void)
 {
@@ -463,7 +464,25 @@ hear_out (void)
   is_ending = TRUE;
   while (count_waiting () > 0 && g_get_monotonic_time () < deadline)
     receive_once ();
+  is_ending = FALSE;
   n_lost += count_waiting ();
+}
+
+static void
+talk_and_tell (double seconds,
+               guint64 at_least)
+{
+  gint64 began_at = g_get_monotonic_time ();
+  gint64 took;
+
+  n_answers = n_lost = n_late = n_wrong = 0;
+  talk (seconds, at_least);
+  hear_out ();
+  took = g_get_monotonic_time () - began_at;
+  printf ("{\"answers\": %" G_GUINT64_FORMAT ", \"seconds\": %.6f, \"lost\": %" G_GUINT64_FORMAT
+          ", \"late\": %" G_GUINT64_FORMAT ", \"wrong\": %" G_GUINT64_FORMAT "}\n",
+          n_answers, took / 1e6, n_lost, n_late, n_wrong);
+  fflush (stdout);
 }
 
 static gboolean
@@ -483,14 +502,13 @@ parse (int *argc,
          max_under_way > 0 &&
          message_size >= (int) sizeof (Stamp) &&
          message_size <= MAX_TRAIN_SIZE &&
-         at_least >= 0 &&
          (!is_coalesced || window <= 64);
 }
 
 int
 main (int argc, char **argv)
 {
-  gint64 began_at, took;
+  char line[80];
 
   if (!parse (&argc, &argv))
     {
@@ -504,13 +522,12 @@ main (int argc, char **argv)
   watch = epoll_create1 (EPOLL_CLOEXEC);
   init_memory ();
   init_lines ();
+  while (fgets (line, sizeof line, stdin) != NULL)
+    {
+      char *rest;
+      double seconds = g_ascii_strtod (line, &rest);
 
-  began_at = g_get_monotonic_time ();
-  talk ();
-  hear_out ();
-  took = g_get_monotonic_time () - began_at;
-  g_print ("{\"answers\": %" G_GUINT64_FORMAT ", \"seconds\": %.6f, \"lost\": %" G_GUINT64_FORMAT
-           ", \"late\": %" G_GUINT64_FORMAT ", \"wrong\": %" G_GUINT64_FORMAT "}\n",
-           n_answers, took / 1e6, n_lost, n_late, n_wrong);
-  return n_wrong > 0;
+      talk_and_tell (seconds, g_ascii_strtoull (rest, NULL, 10));
+    }
+  return 0;
 }

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Asks an echo server on 127.0.0.1 one message at a time, and tells how long answers take:
- * lone PORT SECONDS */
+ * lone PORT
+ *
+ * Does so once for each line of the standard input, which says for how many seconds. What came of
+ * it is a line of JSON. */
 
 #include "rival.h"
 
 #include <arpa/inet.h>
 #include <glib.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -72,21 +76,14 @@ get_percentile (GArray *times,
   return times->len > 0 ? g_array_index (times, gint64, (gsize) (times->len - 1) * percent / 100) : 0;
 }
 
-int
-main (int argc, char **argv)
+static void
+ask_and_tell (int fd,
+              double seconds)
 {
   g_autoptr (GArray) times = g_array_new (FALSE, FALSE, sizeof (gint64));
-  gint64 ends_at;
+  gint64 ends_at = now_nsec () + seconds * 1e9;
   guint n_lost = 0;
-  int fd;
 
-  if (argc != 3)
-    {
-      g_printerr ("Usage: lone PORT SECONDS\n");
-      return 2;
-    }
-  fd = open_socket (atoi (argv[1]));
-  ends_at = now_nsec () + g_ascii_strtod (argv[2], NULL) * 1e9;
   while (now_nsec () < ends_at)
     {
       gint64 took = ask (fd, times->len + n_lost);
@@ -97,7 +94,24 @@ main (int argc, char **argv)
         n_lost++;
     }
   g_array_sort (times, compare_times);
-  g_print ("{\"answers\": %u, \"lost\": %u, \"p50\": %" G_GINT64_FORMAT ", \"p99\": %" G_GINT64_FORMAT "}\n",
-           times->len, n_lost, get_percentile (times, 50), get_percentile (times, 99));
+  printf ("{\"answers\": %u, \"lost\": %u, \"p50\": %" G_GINT64_FORMAT ", \"p99\": %" G_GINT64_FORMAT "}\n",
+          times->len, n_lost, get_percentile (times, 50), get_percentile (times, 99));
+  fflush (stdout);
+}
+
+int
+main (int argc, char **argv)
+{
+  char line[80];
+  int fd;
+
+  if (argc != 2)
+    {
+      g_printerr ("Usage: lone PORT\n");
+      return 2;
+    }
+  fd = open_socket (atoi (argv[1]));
+  while (fgets (line, sizeof line, stdin) != NULL)
+    ask_and_tell (fd, g_ascii_strtod (line, NULL));
   return 0;
 }

@@ -12,6 +12,7 @@ import time
 
 EXIT_ABSENT = 77
 PATIENCE = 30
+STREAM_SILENCE = 0.4
 PR_SET_PDEATHSIG = 1
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -36,27 +37,54 @@ def settle_in(cores):
     return prepare
 
 
-class Server:
-    """A program that says on which port it listens, and what else it has to say."""
+class Program:
+    """A child that answers by lines."""
 
-    def __init__(self, command, cores=None):
+    def __init__(self, command, cores):
         if shutil.which(command[0]) is None:
             raise Absent(command[0])
+        self.command = command
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, bufsize=0, preexec_fn=settle_in(cores or SERVER_CORES)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            preexec_fn=settle_in(cores),
         )
+
+    def can_read(self, patience=PATIENCE):
+        return bool(select.select([self.process.stdout], [], [], patience)[0])
+
+    def read_line(self):
+        if not self.can_read():
+            raise TimeoutError(f"{self.command} says nothing")
+        return self.process.stdout.readline().decode()
+
+    def ask(self, question):
+        self.process.stdin.write(f"{question}\n".encode())
+        line = self.read_line()
+        if not line:
+            raise ChildProcessError(f"{self.command} has ended")
+        return json.loads(line)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.communicate()
+
+
+class Server(Program):
+    """A program that says on which port it listens."""
+
+    def __init__(self, command, cores=None):
+        super().__init__(command, cores or SERVER_CORES)
         line = self.read_line()
         if not line and self.process.wait() == EXIT_ABSENT:
+            self.stop()
             raise Absent(" ".join(command))
         self.port = line.split()[-1]
         # The clock of another process, as clock_getcpuclockid(3) makes it: what the scheduler
         # gave to all its threads, those that have ended too, in nanoseconds.
         self.clock = (~self.process.pid << 3) | 2
-
-    def read_line(self):
-        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
-            raise TimeoutError(f"{self.process.args} says nothing")
-        return self.process.stdout.readline().decode()
 
     def read_cpu_seconds(self):
         return time.clock_gettime(self.clock)
@@ -66,54 +94,45 @@ class Server:
         with open(f"/proc/{self.process.pid}/smaps_rollup") as rollup:
             return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
 
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-def run_load(command):
-    """Returns what a load says of itself. It says it also where answers were wrong."""
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, preexec_fn=settle_in(LOAD_CORES), timeout=PATIENCE
-    )
-    if done.returncode != 0:
-        raise ChildProcessError(f"{command} failed: {done.stdout.decode()}")
-    return json.loads(done.stdout)
-
 
 class Echo:
     """Talkers who each have some messages under way, and hear each of them again."""
 
     def __init__(self, talkers, window, size=64, coalesced=False, under_way=256):
         self.talkers = talkers
-        self.arguments = [f"--talkers={talkers}", f"--window={window}", f"--size={size}"]
-        self.arguments += [f"--max-under-way={under_way}"]
-        self.arguments += ["--coalesced"] if coalesced else []
-        self.arguments += ["--spin"] if len(CORES) > 1 else []
+        self.options = [f"--talkers={talkers}", f"--window={window}", f"--size={size}"]
+        self.options += [f"--max-under-way={under_way}"]
+        self.options += ["--coalesced"] if coalesced else []
+        self.options += ["--spin"] if len(CORES) > 1 else []
 
-    def run(self, programs, server, seconds, at_least=0):
+    def begin(self, programs, server):
+        return Program([f"{programs}/load", server.port] + self.options, LOAD_CORES)
+
+    def run(self, load, server, seconds, at_least=0):
         before = server.read_cpu_seconds()
-        said = run_load(
-            [f"{programs}/load", server.port, f"--seconds={seconds}", f"--at-least={at_least}"]
-            + self.arguments
-        )
+        said = load.ask(f"{seconds} {at_least}")
         cost = server.read_cpu_seconds() - before
+        if said["wrong"] > 0:
+            raise ValueError(f"{server.command} gave {said['wrong']} wrong answers")
         return {
             "ns": cost * 1e9 / max(1, said["answers"]),
             "rate": said["answers"] / said["seconds"],
             "lost": said["lost"],
         }
 
-    def warm_up(self, programs, server, seconds):
-        self.run(programs, server, seconds, at_least=self.talkers)
+    def warm_up(self, load, server, seconds):
+        """Lets everyone speak, so that a server that remembers knows them all."""
+        self.run(load, server, seconds, self.talkers)
 
 
 class Lone:
     """One message at a time."""
 
-    def run(self, programs, server, seconds):
-        said = run_load([f"{programs}/lone", server.port, str(seconds)])
+    def begin(self, programs, server):
+        return Program([f"{programs}/lone", server.port], LOAD_CORES)
+
+    def run(self, load, server, seconds):
+        said = load.ask(seconds)
         return {"p50": said["p50"], "p99": said["p99"], "lost": said["lost"]}
 
     warm_up = run
@@ -122,16 +141,21 @@ class Lone:
 class Stream:
     """As many messages as possible, one way. Each server has a sender of its own kind."""
 
-    def run(self, programs, server, seconds):
-        receiver = server.process.args[0]
-        sent = run_load([receiver, "send", server.port, str(seconds)])
-        received = json.loads(server.read_line())
-        if received["bytes"] != received["messages"] * 64:
-            raise ValueError(f"{receiver} received other messages than were sent")
+    def begin(self, programs, server):
+        return Program([server.command[0], "send", server.port], LOAD_CORES)
+
+    def run(self, load, server, seconds):
+        sent = load.ask(seconds)
+        received = 0
+        while server.can_read(STREAM_SILENCE):
+            said = json.loads(server.read_line())
+            received += said["messages"]
+            if said["bytes"] != said["messages"] * 64:
+                raise ValueError(f"{server.command} received other messages than were sent")
         return {
-            "rate": received["messages"] / sent["seconds"],
+            "rate": received / sent["seconds"],
             "sent": sent["messages"] / sent["seconds"],
-            "lost": sent["messages"] - received["messages"],
+            "lost": sent["messages"] - received,
         }
 
     warm_up = run

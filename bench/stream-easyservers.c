@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A one-way stream by es_endpoint_send_many() to a handler of message-received:
- * stream-easyservers receive | send PORT SECONDS
+ * stream-easyservers receive | send PORT
  *
- * Both print what stream-sendto prints. */
+ * Both do and print what those of stream-sendto do. */
 
 #include <easyservers.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,27 +64,38 @@ receive (GError **error)
   return es_endpoint_run (ES_ENDPOINT (server), error);
 }
 
+static void
+send_for (EsEndpoint *client,
+          GBytes **messages,
+          double seconds)
+{
+  gint64 began_at = g_get_monotonic_time ();
+  gint64 took = 0;
+  guint64 n_messages = 0;
+
+  for (; took < seconds * G_USEC_PER_SEC; took = g_get_monotonic_time () - began_at)
+    n_messages += MAX (0, es_endpoint_send_many (client, messages, N_MESSAGES, NULL, NULL));
+  printf ("{\"messages\": %" G_GUINT64_FORMAT ", \"seconds\": %.6f}\n", n_messages, took / 1e6);
+  fflush (stdout);
+}
+
 /* All the messages are one, which is sent again and again. */
 static gboolean
 send_to (const char *port,
-         double seconds,
          GError **error)
 {
   g_autoptr (EsUdpClient) client = es_udp_client_new ();
   g_autofree char *receiver = g_strdup_printf ("127.0.0.1:%s", port);
   g_autoptr (GBytes) message = g_bytes_new_take (g_malloc0 (MESSAGE_SIZE), MESSAGE_SIZE);
   GBytes *messages[N_MESSAGES];
-  gint64 began_at = g_get_monotonic_time ();
-  gint64 took = 0;
-  guint64 n_messages = 0;
+  char line[80];
 
   for (int i = 0; i < N_MESSAGES; i++)
     messages[i] = message;
   if (!es_udp_client_connect_to_host (client, receiver, 0, NULL, error) || !es_endpoint_start (ES_ENDPOINT (client), error))
     return FALSE;
-  for (; took < seconds * G_USEC_PER_SEC; took = g_get_monotonic_time () - began_at)
-    n_messages += MAX (0, es_endpoint_send_many (ES_ENDPOINT (client), messages, N_MESSAGES, NULL, NULL));
-  g_print ("{\"messages\": %" G_GUINT64_FORMAT ", \"seconds\": %.6f}\n", n_messages, took / 1e6);
+  while (fgets (line, sizeof line, stdin) != NULL)
+    send_for (ES_ENDPOINT (client), messages, atof (line));
   return TRUE;
 }
 
@@ -94,10 +106,10 @@ main (int argc, char **argv)
 
   if (argc == 2 && strcmp (argv[1], "receive") == 0)
     receive (&error);
-  else if (argc == 4 && strcmp (argv[1], "send") == 0)
-    send_to (argv[2], atof (argv[3]), &error);
+  else if (argc == 3 && strcmp (argv[1], "send") == 0)
+    send_to (argv[2], &error);
   else
-    g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Usage: stream-easyservers receive | send PORT SECONDS");
+    g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "Usage: stream-easyservers receive | send PORT");
   if (error != NULL)
     g_printerr ("%s\n", error->message);
   return error != NULL;
