@@ -3,6 +3,8 @@
 /* An echo server as GLib programs have it: a source for the socket, and for each wake-up one
  * g_socket_receive_from() and one g_socket_send_to(). */
 
+#include "config.h"
+
 #include "rival.h"
 
 #include <gio/gio.h>

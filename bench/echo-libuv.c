@@ -3,6 +3,8 @@
 /* An echo server on libuv in its fastest form: messages are received by recvmmsg, and answered at
  * once where the kernel has room. */
 
+#include "config.h"
+
 #include "rival.h"
 
 #include <netinet/in.h>

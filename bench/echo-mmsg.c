@@ -2,6 +2,8 @@
 
 /* An echo server with two calls for up to 64 messages: recvmmsg and sendmmsg. */
 
+#include "config.h"
+
 #include "rival.h"
 
 #include <netinet/in.h>

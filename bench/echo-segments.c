@@ -4,6 +4,8 @@
  * a train of one sender's messages that the kernel had coalesced (UDP_GRO), and leaves as one
  * again (UDP_SEGMENT). Neighbours of one sender and one size are joined to such a train, too. */
 
+#include "config.h"
+
 #include "rival.h"
 
 #include <netinet/in.h>

@@ -2,6 +2,8 @@
 
 /* An echo server as most are written: poll, then recvfrom and sendto until nothing waits. */
 
+#include "config.h"
+
 #include "rival.h"
 
 #include <netinet/in.h>

@@ -2,6 +2,8 @@
 
 /* An echo server with a thread for each message: the thread answers it, and ends. */
 
+#include "config.h"
+
 #include "rival.h"
 
 #include <netinet/in.h>

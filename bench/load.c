@@ -8,6 +8,8 @@
  * many seconds, and for how many answers at least: SECONDS [ANSWERS]. What came of it is a line of
  * JSON. The talkers keep their addresses from line to line. */
 
+#include "config.h"
+
 #include "rival.h"
 
 #include <arpa/inet.h>

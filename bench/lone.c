@@ -6,6 +6,8 @@
  * Does so once for each line of the standard input, which says for how many seconds. What came of
  * it is a line of JSON. */
 
+#include "config.h"
+
 #include "rival.h"
 
 #include <arpa/inet.h>

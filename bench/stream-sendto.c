@@ -6,6 +6,8 @@
  * any more. The sender sends once for each line of its standard input, which says for how many
  * seconds, and prints how many it sent. Both print lines of JSON. */
 
+#include "config.h"
+
 #include "rival.h"
 
 #include <arpa/inet.h>
