@@ -86,6 +86,17 @@ es_test_has_ip6 (void)
   return socket != NULL && g_socket_bind (socket, address, FALSE, NULL);
 }
 
+/* Whether the test is to be skipped, and is, since this host has no such address. */
+gboolean
+es_test_lacks (const char *host)
+{
+  gboolean is_lacking = strchr (host, ':') != NULL && !es_test_has_ip6 ();
+
+  if (is_lacking)
+    g_test_skip ("the host has no ::1");
+  return is_lacking;
+}
+
 /* Whether es_test_become_nobody() is possible. */
 gboolean
 es_test_can_become_nobody (void)

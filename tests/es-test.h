@@ -40,6 +40,8 @@ gboolean es_test_has_mmsg (void);
 
 gboolean es_test_has_ip6 (void);
 
+gboolean es_test_lacks (const char *host);
+
 gboolean es_test_can_become_nobody (void);
 
 void es_test_become_nobody (void);
