@@ -23,11 +23,28 @@ typedef struct
   /* Follows a start or a stop, in the endpoint's context. (nullable) */
   void (*restate) (EsEndpoint *self);
 
+  /* Ends what waits for messages, in the endpoint's context: the endpoint stops. (nullable) */
+  void (*give_up) (EsEndpoint *self);
+
   /* Whether a send starts the endpoint if need be. */
   gboolean starts_by_itself;
 } EsEndpointClassPrivate;
 
 EsEndpointClassPrivate *es_endpoint_class_get_private (EsEndpointClass *klass);
+
+/* (transfer none) The endpoint's main context. Thread-safe. */
+GMainContext *es_endpoint_get_context (EsEndpoint *self);
+
+/* Enters the endpoint's context if this is the thread that runs it, or started the endpoint and
+ * nobody else runs it now. */
+gboolean es_endpoint_enter_context (EsEndpoint *self);
+
+void es_endpoint_leave_context (EsEndpoint *self);
+
+/* Reads what waits, in the endpoint's context, without calling a handler: what @take does not take
+ * is delivered later. */
+void es_endpoint_receive_aside (EsEndpoint *self,
+                                gboolean (*take) (gpointer self, GBytes *message, GSocketAddress *address));
 
 /* Calls a function in the endpoint's context: at once if this is its thread, or else later. */
 void es_endpoint_call (EsEndpoint *self,

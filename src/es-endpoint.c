@@ -432,24 +432,6 @@ set_context (EsEndpoint *self,
   priv->home = g_thread_self ();
 }
 
-/* Enters the endpoint's context if this is the thread that runs it, or started the endpoint and
- * nobody else runs it now. */
-static gboolean
-enter_context (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv = get_private (self);
-
-  if (!g_main_context_is_owner (priv->context) && g_thread_self () != priv->home)
-    return FALSE;
-  return g_main_context_acquire (priv->context);
-}
-
-static void
-leave_context (EsEndpoint *self)
-{
-  g_main_context_release (get_private (self)->context);
-}
-
 /* (transfer full) (nullable) */
 static EsJob *
 ref_running_job (EsEndpoint *self)
@@ -507,6 +489,8 @@ stop_here (EsEndpoint *self)
   EsCrew *crew = replace_crew (self, NULL);
   gboolean was_running = crew != NULL;
 
+  if (was_running && get_private (self)->vtable->give_up != NULL)
+    get_private (self)->vtable->give_up (self);
   dismiss_crew (self, crew);
   stop_jobs (self);
   if (!was_running)
@@ -738,7 +722,7 @@ es_endpoint_dispose (GObject *object)
     }
   stop_here (self);
   detach_jobs (self);
-  leave_context (self);
+  es_endpoint_leave_context (self);
   G_OBJECT_CLASS (es_endpoint_parent_class)->dispose (object);
 }
 
@@ -1045,6 +1029,38 @@ es_endpoint_reopen (EsEndpoint *self,
   return TRUE;
 }
 
+gboolean
+es_endpoint_enter_context (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  if (!g_main_context_is_owner (priv->context) && g_thread_self () != priv->home)
+    return FALSE;
+  return g_main_context_acquire (priv->context);
+}
+
+void
+es_endpoint_leave_context (EsEndpoint *self)
+{
+  g_main_context_release (get_private (self)->context);
+}
+
+GMainContext *
+es_endpoint_get_context (EsEndpoint *self)
+{
+  return get_private (self)->context;
+}
+
+void
+es_endpoint_receive_aside (EsEndpoint *self,
+                           gboolean (*take) (gpointer self, GBytes *message, GSocketAddress *address))
+{
+  g_autoptr (EsLane) lane = ref_lane (self);
+
+  if (lane != NULL)
+    es_lane_receive_aside (lane, take);
+}
+
 typedef struct
 {
   EsEndpoint *self; /* (owned) */
@@ -1075,10 +1091,10 @@ es_endpoint_call (EsEndpoint *self,
 {
   EsCall *call;
 
-  if (enter_context (self))
+  if (es_endpoint_enter_context (self))
     {
       func (self);
-      leave_context (self);
+      es_endpoint_leave_context (self);
       return;
     }
   call = g_new0 (EsCall, 1);
@@ -1150,14 +1166,14 @@ es_endpoint_stop (EsEndpoint *self)
 {
   g_return_if_fail (ES_IS_ENDPOINT (self));
 
-  if (!enter_context (self))
+  if (!es_endpoint_enter_context (self))
     {
       request_stop (self);
       return;
     }
   g_object_ref (self);
   stop_here (self);
-  leave_context (self);
+  es_endpoint_leave_context (self);
   g_object_unref (self);
 }
 
@@ -1220,6 +1236,7 @@ end_run (EsEndpoint *self)
  *
  * Starts the endpoint and iterates its main context until the endpoint is stopped, by whomever.
  *
+ * An endpoint that was started before goes on unchanged, and is stopped in the end all the same.
  * Errors: those of [method@Endpoint.start], and %G_IO_ERROR_BUSY if the endpoint runs in the
  * context of another thread.
  *
@@ -1248,7 +1265,7 @@ es_endpoint_run (EsEndpoint *self,
     g_main_context_iteration (get_private (self)->context, TRUE);
   end_run (self);
   stop_here (self);
-  leave_context (self);
+  es_endpoint_leave_context (self);
   return TRUE;
 }
 

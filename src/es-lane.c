@@ -27,6 +27,9 @@
 /* So long a dispatch reads on while more waits, so that other sources get their turn. */
 #define BUDGET_USEC 1000
 
+/* So many messages may be put aside before no more are read. */
+#define MAX_ASIDE 65536
+
 /* The clock is asked after so many messages. */
 #define N_PER_CLOCK 8
 
@@ -41,19 +44,21 @@ struct _EsLane
   /* Set when made, then only read. */
   EsLaneConfig config; /* its socket (owned) */
   EsLaneFuncs funcs;
-  GObject *owner;                /* (borrowed) closes the lane before it goes */
-  GMainContext *context;         /* (owned) */
-  EsPoolFunc deliver;            /* to the owner, or to the pool */
-  gpointer receiver;             /* (borrowed) what deliver takes */
-  EsPool *pool;                  /* (owned) (nullable) */
-  EsOutbox *outbox;              /* (owned) has a lock of its own */
-  GSocketAddress *local_address; /* (owned) (nullable) */
+  GObject *owner;                 /* (borrowed) closes the lane before it goes */
+  GMainContext *context;          /* (owned) */
+  EsPoolFunc deliver;             /* to the owner, or to the pool */
+  gpointer receiver;              /* (borrowed) what deliver takes */
+  EsPool *pool;                   /* (owned) (nullable) */
+  EsOutbox *outbox;               /* (owned) has a lock of its own */
+  GSocketAddress *local_address;  /* (owned) (nullable) */
+  GSocketAddress *remote_address; /* (owned) (nullable) the connected server's */
   guint64 n_dropped_before;
 
   /* The lane's thread only. */
   EsBatch *batch;         /* (owned) */
   EsAddressBook *book;    /* (owned) */
   GSocketAddress *sender; /* (owned) (nullable) of the train that is being delivered */
+  GQueue aside;           /* of (owned) EsAside, read before their turn, to be delivered next */
   GSource *source;        /* (owned) (nullable) */
   GSource *outbox_source; /* (owned) (nullable) */
   gpointer poll;          /* (nullable) the source's watch */
@@ -78,12 +83,26 @@ struct _EsLane
   guint64 n_dropped;
 };
 
+/* A message that was read while its handlers were not to be called. */
+typedef struct
+{
+  GBytes *message;         /* (owned) */
+  GSocketAddress *address; /* (owned) */
+} EsAside;
+
 static _Thread_local EsLane *dispatching_lane; /* (nullable) (borrowed) */
 
 static gboolean
 wants_input (EsLane *self)
 {
   return !self->is_closed && !atomic_load (&self->is_paused) && !atomic_load (&self->is_crowded);
+}
+
+/* Whether messages wait in memory that are wanted now. */
+static gboolean
+has_unread (EsLane *self)
+{
+  return wants_input (self) && (self->aside.length > 0 || !es_batch_is_read (self->batch));
 }
 
 /* Whether delivery goes on after a handler ran. If the dispatch's own reference to the owner is
@@ -105,22 +124,57 @@ find_sender (EsLane *self,
 }
 
 static void
-deliver (EsLane *self,
+free_aside (gpointer data)
+{
+  EsAside *aside = data;
+
+  g_bytes_unref (aside->message);
+  g_object_unref (aside->address);
+  g_free (aside);
+}
+
+/* (transfer full) (nullable) The message that has arrived, counted, unless it is too long. Its
+ * sender is in the lane until the next one. */
+static GBytes *
+take_in (EsLane *self,
          const EsArrival *arrival)
 {
-  g_autoptr (GBytes) message = NULL;
-
   find_sender (self, arrival);
   if (arrival->is_cut || arrival->size > self->config.max_message_size)
     {
+      g_autoptr (GSocketAddress) sender = g_object_ref (self->sender);
+
       es_counter_add (&self->dropped_too_long, 1);
-      self->funcs.drop_too_long (self->owner, arrival->size, self->sender);
-      return;
+      self->funcs.drop_too_long (self->owner, arrival->size, sender);
+      return NULL;
     }
-  message = es_message_new (arrival->data, arrival->size);
   es_counter_add (&self->messages_received, 1);
   es_counter_add (&self->bytes_received, arrival->size);
-  self->deliver (self->receiver, message, self->sender);
+  return es_message_new (arrival->data, arrival->size);
+}
+
+static void
+deliver (EsLane *self,
+         const EsArrival *arrival)
+{
+  g_autoptr (GBytes) message = take_in (self, arrival);
+  g_autoptr (GSocketAddress) sender = g_object_ref (self->sender);
+
+  if (message != NULL)
+    self->deliver (self->receiver, message, sender);
+}
+
+/* Delivers what was put aside. */
+static void
+deliver_aside (EsLane *self)
+{
+  while (self->aside.length > 0 && goes_on (self))
+    {
+      EsAside *aside = g_queue_pop_head (&self->aside);
+
+      self->deliver (self->receiver, aside->message, aside->address);
+      free_aside (aside);
+    }
 }
 
 /* Delivers the batch, as far as time allows. */
@@ -139,20 +193,35 @@ deliver_batch (EsLane *self,
     }
 }
 
-/* Fills the batch. An error is told and ends nothing: it concerned an earlier message. */
+/* Tells what the kernel has to say of earlier messages. That a connected socket was refused is said
+ * by the host that it is connected to. */
+static void
+tell_receive_error (EsLane *self,
+                    GError *error)
+{
+  g_autofree char *remote = NULL;
+
+  es_counter_add (&self->receive_errors, 1);
+  if (self->remote_address != NULL)
+    remote = es_address_to_string (self->remote_address);
+  if (remote != NULL)
+    g_prefix_error (&error, "Could not reach %s: ", remote);
+  else
+    g_prefix_error (&error, "Could not receive: ");
+  self->funcs.fail (self->owner, error, self->remote_address);
+  g_error_free (error);
+}
+
+/* Fills the batch. An error ends nothing: it concerned an earlier message. */
 static gboolean
 fill_batch (EsLane *self)
 {
-  g_autoptr (GError) error = NULL;
+  GError *error = NULL;
   gboolean is_filled = es_batch_fill (self->batch, &error);
 
   es_counter_add (&self->receive_calls, 1);
   if (error != NULL)
-    {
-      es_counter_add (&self->receive_errors, 1);
-      g_prefix_error (&error, "Could not receive: ");
-      self->funcs.fail (self->owner, error, NULL);
-    }
+    tell_receive_error (self, error);
   return is_filled;
 }
 
@@ -161,6 +230,7 @@ receive (EsLane *self)
 {
   gint64 deadline = g_get_monotonic_time () + BUDGET_USEC;
 
+  deliver_aside (self);
   do
     {
       if (es_batch_is_read (self->batch) && !fill_batch (self))
@@ -203,7 +273,7 @@ dispatch_lane (EsLane *self,
   EsLane *outer = dispatching_lane;
 
   dispatching_lane = self;
-  if (wants_input (self) && (!es_batch_is_read (self->batch) || (events & ~G_IO_OUT) != 0))
+  if (has_unread (self) || (wants_input (self) && (events & ~G_IO_OUT) != 0))
     receive (self);
   if (self->pool != NULL)
     es_pool_commit (self->pool);
@@ -240,11 +310,10 @@ prepare_lane (GSource *source,
               int *timeout)
 {
   EsLane *self = lane_of (source);
-  gboolean is_ready = wants_input (self) && !es_batch_is_read (self->batch);
 
   *timeout = -1;
   watch (self, (wants_input (self) ? G_IO_IN : 0) | (es_outbox_is_blocked (self->outbox) ? G_IO_OUT : 0));
-  return is_ready;
+  return has_unread (self);
 }
 
 static gboolean
@@ -252,7 +321,7 @@ check_lane (GSource *source)
 {
   EsLane *self = lane_of (source);
 
-  return (wants_input (self) && !es_batch_is_read (self->batch)) ||
+  return has_unread (self) ||
          (self->poll != NULL && g_source_query_unix_fd (source, self->poll) != 0);
 }
 
@@ -347,6 +416,7 @@ open_lane (EsLane *self)
   self->is_closed = FALSE;
   self->has_socket = TRUE;
   self->local_address = g_socket_get_local_address (socket, NULL);
+  self->remote_address = self->config.is_connected ? g_socket_get_remote_address (socket, NULL) : NULL;
   self->n_dropped_before = self->config.is_adopted ? es_socket_get_n_dropped (socket) : 0;
   self->outbox = es_outbox_new (socket, self->config.send_segments, self->context);
   self->batch = es_batch_new (socket, self->config.receive_segments);
@@ -398,6 +468,7 @@ finalize (gpointer data)
   g_clear_pointer (&self->batch, es_batch_free);
   g_clear_pointer (&self->outbox, es_outbox_free);
   g_clear_object (&self->local_address);
+  g_clear_object (&self->remote_address);
   g_clear_object (&self->config.socket);
   g_clear_pointer (&self->context, g_main_context_unref);
   g_mutex_clear (&self->lock);
@@ -417,6 +488,21 @@ count_unread (EsLane *self)
 
   while (es_batch_next (self->batch, &arrival))
     es_counter_add (&self->dropped_at_stop, 1);
+}
+
+/* What was put aside was not received after all. */
+static void
+count_aside (EsLane *self)
+{
+  EsAside *aside;
+
+  while ((aside = g_queue_pop_head (&self->aside)) != NULL)
+    {
+      es_counter_add (&self->dropped_at_stop, 1);
+      es_counter_add (&self->messages_received, -1);
+      es_counter_add (&self->bytes_received, -g_bytes_get_size (aside->message));
+      free_aside (aside);
+    }
 }
 
 /* Fills the batch with what waits, also behind an error, which says nothing of what waits. */
@@ -468,6 +554,7 @@ es_lane_close (EsLane *self)
   /* The pool before the outbox: the answers of handlers that still run are to leave. */
   close_pool (self);
   es_outbox_close (self->outbox);
+  count_aside (self);
   count_unread (self);
   if (!self->config.is_adopted)
     drain (self);
@@ -509,6 +596,31 @@ es_lane_set_paused (EsLane *self,
 {
   if (atomic_exchange (&self->is_paused, is_paused) != is_paused)
     g_main_context_wakeup (self->context);
+}
+
+/* Sends what was held and reads what waits, in the lane's thread, without calling a handler: what @take does not take is put
+ * aside for the next dispatch. */
+void
+es_lane_receive_aside (EsLane *self,
+                       gboolean (*take) (gpointer owner, GBytes *message, GSocketAddress *address))
+{
+  EsArrival arrival;
+
+  es_outbox_flush (self->outbox);
+  if (self->is_closed || self->aside.length >= MAX_ASIDE || (es_batch_is_read (self->batch) && !fill_batch (self)))
+    return;
+  while (es_batch_next (self->batch, &arrival))
+    {
+      g_autoptr (GBytes) message = take_in (self, &arrival);
+      EsAside *aside;
+
+      if (message == NULL || take (self->owner, message, self->sender))
+        continue;
+      aside = g_new0 (EsAside, 1);
+      aside->message = g_bytes_ref (message);
+      aside->address = g_object_ref (self->sender);
+      g_queue_push_tail (&self->aside, aside);
+    }
 }
 
 /* Calls @func with the sends of this thread held, to let them leave together. Thread-safe. */

@@ -59,6 +59,9 @@ GSocketAddress *es_lane_get_local_address (EsLane *self);
 void es_lane_set_paused (EsLane *self,
                          gboolean is_paused);
 
+void es_lane_receive_aside (EsLane *self,
+                            gboolean (*take) (gpointer owner, GBytes *message, GSocketAddress *address));
+
 void es_lane_run_burst (EsLane *self,
                         void (*func) (gpointer data),
                         gpointer data);

@@ -6,6 +6,7 @@
 
 #include "es-address-private.h"
 #include "es-endpoint-private.h"
+#include "es-requests.h"
 
 /**
  * EsUdpClient:
@@ -25,12 +26,29 @@
  * %G_IO_ERROR_CONNECTION_REFUSED when nobody listens there. One that is not connected talks to any
  * address. The first send starts a client that was not started, in the default main context of the
  * thread that made it.
+ *
+ * ## Requests
+ *
+ * UDP loses messages. [method@UdpClient.request] sends one again until its answer comes. It takes
+ * the next message from the server for the answer, and so has one request under way at a time;
+ * with [method@UdpClient.set_match_func] answers are told apart, and requests may overlap. What
+ * answers nothing comes by [signal@Endpoint::message-received].
  */
+
+#define DEFAULT_TIMEOUT_MS 1000
+#define DEFAULT_RETRIES 3
+#define MAX_RETRIES 1000
 
 typedef struct
 {
   /* The endpoint's context only. */
   GSocketAddress *remote; /* (owned) (nullable) */
+  GSource *timer;         /* (owned) (nullable) while the client runs */
+  guint timeout;          /* milliseconds */
+  guint retries;
+
+  /* Any thread: it has a lock of its own. */
+  EsRequests *requests; /* (owned) */
 } EsUdpClientPrivate;
 
 G_DEFINE_TYPE_WITH_PRIVATE (EsUdpClient, es_udp_client, ES_TYPE_ENDPOINT)
@@ -38,9 +56,11 @@ G_DEFINE_TYPE_WITH_PRIVATE (EsUdpClient, es_udp_client, ES_TYPE_ENDPOINT)
 typedef enum
 {
   PROP_REMOTE_ADDRESS = 1,
+  PROP_TIMEOUT,
+  PROP_RETRIES,
 } EsUdpClientProperty;
 
-static GParamSpec *properties[PROP_REMOTE_ADDRESS + 1];
+static GParamSpec *properties[PROP_RETRIES + 1];
 
 static EsUdpClientPrivate *
 get_private (EsUdpClient *self)
@@ -98,9 +118,47 @@ es_udp_client_open (EsEndpoint *endpoint,
 }
 
 static void
+stop_timer (EsUdpClientPrivate *priv)
+{
+  if (priv->timer == NULL)
+    return;
+  g_source_destroy (priv->timer);
+  g_clear_pointer (&priv->timer, g_source_unref);
+}
+
+static void
+es_udp_client_restate (EsEndpoint *endpoint)
+{
+  EsUdpClientPrivate *priv = get_private (ES_UDP_CLIENT (endpoint));
+
+  stop_timer (priv);
+  if (es_endpoint_is_running (endpoint))
+    priv->timer = es_requests_attach_timer (priv->requests, es_endpoint_get_context (endpoint));
+}
+
+static void
+es_udp_client_give_up (EsEndpoint *endpoint)
+{
+  es_requests_fail_all (get_private (ES_UDP_CLIENT (endpoint))->requests);
+}
+
+static void
+es_udp_client_deliver (EsEndpoint *endpoint,
+                       GBytes *message,
+                       GSocketAddress *address)
+{
+  if (!es_requests_take_response (get_private (ES_UDP_CLIENT (endpoint))->requests, message))
+    es_endpoint_class_get_private (es_udp_client_parent_class)->deliver (endpoint, message, address);
+}
+
+static void
 es_udp_client_finalize (GObject *object)
 {
-  g_clear_object (&get_private (ES_UDP_CLIENT (object))->remote);
+  EsUdpClientPrivate *priv = get_private (ES_UDP_CLIENT (object));
+
+  stop_timer (priv);
+  es_requests_free (priv->requests);
+  g_clear_object (&priv->remote);
   G_OBJECT_CLASS (es_udp_client_parent_class)->finalize (object);
 }
 
@@ -110,14 +168,75 @@ es_udp_client_get_property (GObject *object,
                             GValue *value,
                             GParamSpec *pspec)
 {
+  EsUdpClient *self = ES_UDP_CLIENT (object);
+
   switch ((EsUdpClientProperty) prop_id)
     {
     case PROP_REMOTE_ADDRESS:
-      g_value_set_object (value, es_udp_client_get_remote_address (ES_UDP_CLIENT (object)));
+      g_value_set_object (value, es_udp_client_get_remote_address (self));
+      break;
+    case PROP_TIMEOUT:
+      g_value_set_uint (value, es_udp_client_get_timeout (self));
+      break;
+    case PROP_RETRIES:
+      g_value_set_uint (value, es_udp_client_get_retries (self));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
+}
+
+static void
+es_udp_client_set_property (GObject *object,
+                            guint prop_id,
+                            const GValue *value,
+                            GParamSpec *pspec)
+{
+  EsUdpClient *self = ES_UDP_CLIENT (object);
+
+  switch ((EsUdpClientProperty) prop_id)
+    {
+    case PROP_TIMEOUT:
+      es_udp_client_set_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_RETRIES:
+      es_udp_client_set_retries (self, g_value_get_uint (value));
+      break;
+    case PROP_REMOTE_ADDRESS:
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+install_properties (GObjectClass *object_class)
+{
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * EsUdpClient:remote-address: (getter get_remote_address)
+   *
+   * The address of the server that the client is connected to, or %NULL.
+   */
+  properties[PROP_REMOTE_ADDRESS] =
+    g_param_spec_object ("remote-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * EsUdpClient:timeout: (getter get_timeout) (setter set_timeout)
+   *
+   * How long a request waits for its answer before it is sent again the first time, in
+   * milliseconds. The wait is doubled each time. Acts on the requests that come.
+   */
+  properties[PROP_TIMEOUT] = g_param_spec_uint ("timeout", NULL, NULL, 1, G_MAXINT, DEFAULT_TIMEOUT_MS, flags);
+
+  /**
+   * EsUdpClient:retries: (getter get_retries) (setter set_retries)
+   *
+   * How often a request is sent again. Acts on the requests that come.
+   */
+  properties[PROP_RETRIES] = g_param_spec_uint ("retries", NULL, NULL, 0, MAX_RETRIES, DEFAULT_RETRIES, flags);
+
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
 
 static void
@@ -128,22 +247,23 @@ es_udp_client_class_init (EsUdpClientClass *klass)
 
   object_class->finalize = es_udp_client_finalize;
   object_class->get_property = es_udp_client_get_property;
+  object_class->set_property = es_udp_client_set_property;
   endpoint_class->open = es_udp_client_open;
+  endpoint_class->deliver = es_udp_client_deliver;
+  endpoint_class->restate = es_udp_client_restate;
+  endpoint_class->give_up = es_udp_client_give_up;
   endpoint_class->starts_by_itself = TRUE;
-
-  /**
-   * EsUdpClient:remote-address: (getter get_remote_address)
-   *
-   * The address of the server that the client is connected to, or %NULL.
-   */
-  properties[PROP_REMOTE_ADDRESS] =
-    g_param_spec_object ("remote-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
+  install_properties (object_class);
 }
 
 static void
 es_udp_client_init (EsUdpClient *self)
 {
+  EsUdpClientPrivate *priv = get_private (self);
+
+  priv->timeout = DEFAULT_TIMEOUT_MS;
+  priv->retries = DEFAULT_RETRIES;
+  priv->requests = es_requests_new (ES_ENDPOINT (self));
 }
 
 /* Takes a server's address, and opens a socket that hears it alone, if the client runs; if it does
@@ -483,4 +603,257 @@ es_udp_client_get_remote_address (EsUdpClient *self)
   g_return_val_if_fail (ES_IS_UDP_CLIENT (self), NULL);
 
   return get_private (self)->remote;
+}
+
+/**
+ * es_udp_client_request_async:
+ * @self: a client that is connected to a server
+ * @request: the request
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async) (closure user_data): called when it is done
+ * @user_data: data for @callback
+ *
+ * Sends a request and waits for its answer, as [method@UdpClient.request] does, without blocking.
+ *
+ * Thread-safe: @callback is called in the thread-default main context of the calling thread.
+ */
+void
+es_udp_client_request_async (EsUdpClient *self,
+                             GBytes *request,
+                             GCancellable *cancellable,
+                             GAsyncReadyCallback callback,
+                             gpointer user_data)
+{
+  EsUdpClientPrivate *priv = get_private (self);
+  g_autoptr (GTask) task = NULL;
+
+  g_return_if_fail (ES_IS_UDP_CLIENT (self));
+  g_return_if_fail (request != NULL);
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, es_udp_client_request_async);
+  if (!g_task_return_error_if_cancelled (task))
+    es_requests_add (priv->requests, task, request, priv->timeout, priv->retries);
+}
+
+/**
+ * es_udp_client_request_finish:
+ * @self: a client
+ * @result: what the callback was given
+ * @error: return location for a #GError
+ *
+ * Ends [method@UdpClient.request_async]. Errors: those of [method@UdpClient.request].
+ *
+ * Returns: (transfer full): the answer
+ */
+GBytes *
+es_udp_client_request_finish (EsUdpClient *self,
+                              GAsyncResult *result,
+                              GError **error)
+{
+  g_return_val_if_fail (ES_IS_UDP_CLIENT (self), NULL);
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+static void
+take_result (GObject *source,
+             GAsyncResult *result,
+             gpointer user_data)
+{
+  *(GAsyncResult **) user_data = g_object_ref (result);
+}
+
+static gboolean
+take_response (gpointer self,
+               GBytes *message,
+               GSocketAddress *address)
+{
+  return es_requests_take_response (get_private (self)->requests, message);
+}
+
+static gboolean
+wake_up (GSocket *socket,
+         GIOCondition condition,
+         gpointer user_data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+/* Waits in the endpoint's thread, doing what its context would do for requests. */
+static void
+wait_for_endpoint (EsUdpClient *self,
+                   GMainContext *context,
+                   GAsyncResult **result)
+{
+  g_autoptr (GSource) timer = es_requests_attach_timer (get_private (self)->requests, context);
+  GSocket *socket = es_endpoint_get_socket (ES_ENDPOINT (self));
+  g_autoptr (GSource) reader = socket != NULL ? g_socket_create_source (socket, G_IO_IN, NULL) : NULL;
+
+  if (reader != NULL)
+    {
+      g_source_set_callback (reader, G_SOURCE_FUNC (wake_up), NULL, NULL);
+      g_source_attach (reader, context);
+    }
+  for (es_endpoint_receive_aside (ES_ENDPOINT (self), take_response); *result == NULL;
+       es_endpoint_receive_aside (ES_ENDPOINT (self), take_response))
+    g_main_context_iteration (context, TRUE);
+  if (reader != NULL)
+    g_source_destroy (reader);
+  g_source_destroy (timer);
+}
+
+/* Waits for the result, which comes in a context that nobody else knows. */
+static void
+wait_for_result (EsUdpClient *self,
+                 GMainContext *context,
+                 GAsyncResult **result)
+{
+  if (es_endpoint_enter_context (ES_ENDPOINT (self)))
+    {
+      wait_for_endpoint (self, context, result);
+      es_endpoint_leave_context (ES_ENDPOINT (self));
+    }
+  while (*result == NULL)
+    g_main_context_iteration (context, TRUE);
+}
+
+/**
+ * es_udp_client_request:
+ * @self: a client that is connected to a server
+ * @request: the request
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Sends a request and waits for its answer. Unanswered, it is sent again: after
+ * [property@UdpClient:timeout] milliseconds the first time, with the wait doubled each time, up to
+ * [property@UdpClient:retries] times.
+ *
+ * Blocks, and iterates no main context meanwhile: in the endpoint's thread it reads the socket
+ * itself, and other messages are handed to their handlers later; in any other thread it waits for
+ * the endpoint's context, which somebody has to iterate. Thread-safe. Errors:
+ * %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED, %G_IO_ERROR_CLOSED if the client is stopped
+ * meanwhile, and those of [method@Endpoint.send].
+ *
+ * Returns: (transfer full): the answer
+ */
+GBytes *
+es_udp_client_request (EsUdpClient *self,
+                       GBytes *request,
+                       GCancellable *cancellable,
+                       GError **error)
+{
+  g_autoptr (GMainContext) context = NULL;
+  g_autoptr (GAsyncResult) result = NULL;
+
+  g_return_val_if_fail (ES_IS_UDP_CLIENT (self), NULL);
+  g_return_val_if_fail (request != NULL, NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  context = g_main_context_new ();
+  g_main_context_push_thread_default (context);
+  es_udp_client_request_async (self, request, cancellable, take_result, &result);
+  wait_for_result (self, context, &result);
+  g_main_context_pop_thread_default (context);
+  return es_udp_client_request_finish (self, result, error);
+}
+
+/**
+ * es_udp_client_set_match_func:
+ * @self: a client
+ * @match: (nullable) (scope notified) (closure user_data) (destroy destroy): tells whether a message
+ *   answers a request, or %NULL to take the next message for the answer
+ * @user_data: data for @match
+ * @destroy: (nullable): frees @user_data
+ *
+ * Sets how answers are told apart, so that requests may overlap. Set it before the first request.
+ */
+void
+es_udp_client_set_match_func (EsUdpClient *self,
+                              EsMatchFunc match,
+                              gpointer user_data,
+                              GDestroyNotify destroy)
+{
+  g_return_if_fail (ES_IS_UDP_CLIENT (self));
+
+  es_requests_set_match_func (get_private (self)->requests, match, user_data, destroy);
+}
+
+/**
+ * es_udp_client_get_timeout: (get-property timeout)
+ * @self: a client
+ *
+ * Gets [property@UdpClient:timeout].
+ *
+ * Returns: the first wait, in milliseconds
+ */
+guint
+es_udp_client_get_timeout (EsUdpClient *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_CLIENT (self), 0);
+
+  return get_private (self)->timeout;
+}
+
+/**
+ * es_udp_client_set_timeout: (set-property timeout)
+ * @self: a client
+ * @timeout: the first wait, in milliseconds, at least 1
+ *
+ * Sets [property@UdpClient:timeout].
+ */
+void
+es_udp_client_set_timeout (EsUdpClient *self,
+                           guint timeout)
+{
+  EsUdpClientPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_UDP_CLIENT (self));
+  g_return_if_fail (timeout >= 1 && timeout <= G_MAXINT);
+
+  if (priv->timeout == timeout)
+    return;
+  priv->timeout = timeout;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_TIMEOUT]);
+}
+
+/**
+ * es_udp_client_get_retries: (get-property retries)
+ * @self: a client
+ *
+ * Gets [property@UdpClient:retries].
+ *
+ * Returns: how often a request is sent again
+ */
+guint
+es_udp_client_get_retries (EsUdpClient *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_CLIENT (self), 0);
+
+  return get_private (self)->retries;
+}
+
+/**
+ * es_udp_client_set_retries: (set-property retries)
+ * @self: a client
+ * @retries: how often a request is to be sent again, at most 1000
+ *
+ * Sets [property@UdpClient:retries].
+ */
+void
+es_udp_client_set_retries (EsUdpClient *self,
+                           guint retries)
+{
+  EsUdpClientPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_UDP_CLIENT (self));
+  g_return_if_fail (retries <= MAX_RETRIES);
+
+  if (priv->retries == retries)
+    return;
+  priv->retries = retries;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_RETRIES]);
 }

@@ -12,6 +12,22 @@ ES_API
 G_DECLARE_DERIVABLE_TYPE (EsUdpClient, es_udp_client, ES, UDP_CLIENT, EsEndpoint)
 
 /**
+ * EsMatchFunc:
+ * @request: a request that waits for its answer
+ * @response: a message from the server
+ * @user_data: what was given to [method@UdpClient.set_match_func]
+ *
+ * Tells whether a message answers a request, by whatever the protocol marks its requests with.
+ *
+ * Called in the thread that reads the message, and so in a pool's where the client is threaded.
+ *
+ * Returns: %TRUE if @response answers @request
+ */
+typedef gboolean (*EsMatchFunc) (GBytes *request,
+                                 GBytes *response,
+                                 gpointer user_data);
+
+/**
  * EsUdpClientClass:
  * @parent_class: the parent class
  *
@@ -73,5 +89,43 @@ gboolean es_udp_client_connect_to_host_finish (EsUdpClient *self,
 
 ES_API
 GSocketAddress *es_udp_client_get_remote_address (EsUdpClient *self);
+
+ES_API
+GBytes *es_udp_client_request (EsUdpClient *self,
+                               GBytes *request,
+                               GCancellable *cancellable,
+                               GError **error);
+
+ES_API
+void es_udp_client_request_async (EsUdpClient *self,
+                                  GBytes *request,
+                                  GCancellable *cancellable,
+                                  GAsyncReadyCallback callback,
+                                  gpointer user_data);
+
+ES_API
+GBytes *es_udp_client_request_finish (EsUdpClient *self,
+                                      GAsyncResult *result,
+                                      GError **error);
+
+ES_API
+void es_udp_client_set_match_func (EsUdpClient *self,
+                                   EsMatchFunc match,
+                                   gpointer user_data,
+                                   GDestroyNotify destroy);
+
+ES_API
+guint es_udp_client_get_timeout (EsUdpClient *self);
+
+ES_API
+void es_udp_client_set_timeout (EsUdpClient *self,
+                                guint timeout);
+
+ES_API
+guint es_udp_client_get_retries (EsUdpClient *self);
+
+ES_API
+void es_udp_client_set_retries (EsUdpClient *self,
+                                guint retries);
 
 G_END_DECLS
