@@ -300,6 +300,19 @@ explain_unresolved (GError **error,
   g_prefix_error (error, "Could not connect to %s: ", name);
 }
 
+/* (transfer full) (nullable) */
+static GSocketConnectable *
+parse_host (const char *host_and_port,
+            guint16 default_port,
+            GError **error)
+{
+  GSocketConnectable *server = g_network_address_parse (host_and_port, default_port, error);
+
+  if (server == NULL)
+    g_prefix_error (error, "Could not connect to %s: ", host_and_port);
+  return server;
+}
+
 /* The end of the list of addresses: the last failure, or what is wrong with the list. */
 static void
 explain_end (GError **error,
@@ -534,7 +547,7 @@ es_udp_client_connect_to_host (EsUdpClient *self,
   g_return_val_if_fail (ES_IS_UDP_CLIENT (self), FALSE);
   g_return_val_if_fail (host_and_port != NULL, FALSE);
 
-  server = g_network_address_parse (host_and_port, default_port, error);
+  server = parse_host (host_and_port, default_port, error);
   return server != NULL && es_udp_client_connect_to (self, server, cancellable, error);
 }
 
@@ -563,7 +576,7 @@ es_udp_client_connect_to_host_async (EsUdpClient *self,
   g_return_if_fail (ES_IS_UDP_CLIENT (self));
   g_return_if_fail (host_and_port != NULL);
 
-  server = g_network_address_parse (host_and_port, default_port, &error);
+  server = parse_host (host_and_port, default_port, &error);
   if (server != NULL)
     es_udp_client_connect_to_async (self, server, cancellable, callback, user_data);
   else
