@@ -111,6 +111,7 @@ es_batch_next (EsBatch *self,
   arrival->sender = &slot->sender;
   arrival->local = &self->local;
   arrival->is_first = TRUE;
+  arrival->is_to_many = FALSE;
   arrival->is_cut = (self->messages[self->slot].flags & MSG_TRUNC) != 0;
   self->slot++;
   return TRUE;

@@ -32,6 +32,7 @@ typedef struct
   EsLocal local;
   struct iovec payload;
   gsize segment_size;
+  gboolean is_to_many;
   _Alignas(struct cmsghdr) guint8 control[CONTROL_SIZE];
 } EsSlot;
 
@@ -130,6 +131,7 @@ read_control (EsSlot *slot,
 
       slot->local.family = AF_INET;
       slot->local.ip4 = info->ipi_spec_dst;
+      slot->is_to_many = info->ipi_addr.s_addr != info->ipi_spec_dst.s_addr;
     }
 }
 
@@ -147,6 +149,7 @@ read_header (EsBatch *self,
   es_native_unmap (&slot->sender);
   slot->local.family = AF_UNSPEC;
   slot->segment_size = 0;
+  slot->is_to_many = FALSE;
   for (struct cmsghdr *control = CMSG_FIRSTHDR (header); control != NULL; control = CMSG_NXTHDR (header, control))
     read_control (slot, control);
 }
@@ -196,6 +199,7 @@ es_batch_next (EsBatch *self,
   arrival->sender = &slot->sender;
   arrival->local = &slot->local;
   arrival->is_first = self->offset == 0;
+  arrival->is_to_many = slot->is_to_many;
   arrival->is_cut = (self->headers[self->slot].msg_hdr.msg_flags & self->cut_flags) != 0;
   self->offset += arrival->size;
   if (self->offset >= length)

@@ -13,8 +13,9 @@ typedef struct
   gsize size;
   const EsNative *sender;
   const EsLocal *local;
-  gboolean is_first; /* the sender may differ from the message's before */
-  gboolean is_cut;   /* the kernel had more of it */
+  gboolean is_first;   /* the sender may differ from the message's before */
+  gboolean is_cut;     /* the kernel had more of it */
+  gboolean is_to_many; /* it was sent to a broadcast or multicast address of IPv4 */
 } EsArrival;
 
 typedef struct _EsBatch EsBatch;

@@ -105,6 +105,7 @@ es_crew_new (GPtrArray *sockets,
       EsLaneConfig own = *config;
 
       own.socket = sockets->pdata[i];
+      own.ignores_broadcasts = i > 0;
       if (!add_worker (self, &own, funcs, owner, sockets->len == 1 ? context : NULL, error))
         {
           es_crew_free (self, NULL);

@@ -10,9 +10,10 @@
 typedef struct
 {
   /* Opens a socket for each worker. (transfer full) of GSocket, or NULL with an error that says
-   * all. */
+   * all. Sockets that it was given it adopts: they are not closed at a stop. */
   GPtrArray *(*open) (EsEndpoint *self,
                       const EsSocketOptions *options,
+                      gboolean *is_adopted,
                       GError **error);
 
   /* Takes a message on its way to the handlers; chain up to let it go on. */

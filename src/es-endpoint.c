@@ -9,6 +9,7 @@
 #include "es-job-private.h"
 #include "es-marshal.h"
 #include "es-message-private.h"
+#include "es-multicast.h"
 #include "es-stats-private.h"
 
 #include <stdatomic.h>
@@ -119,9 +120,11 @@ typedef enum
   PROP_RECEIVE_BUFFER_SIZE,
   PROP_SEND_BUFFER_SIZE,
   PROP_BROADCAST,
+  PROP_MULTICAST_TTL,
+  PROP_MULTICAST_LOOPBACK,
 } EsEndpointProperty;
 
-static GParamSpec *properties[PROP_BROADCAST + 1];
+static GParamSpec *properties[PROP_MULTICAST_LOOPBACK + 1];
 
 typedef enum
 {
@@ -336,11 +339,13 @@ get_run (EsEndpoint *self)
 static EsCrew *
 make_crew (EsEndpoint *self,
            GPtrArray *sockets,
+           gboolean is_adopted,
            GError **error)
 {
   EsEndpointPrivate *priv = get_private (self);
   GSocket *first = sockets->pdata[0];
   EsLaneConfig config = {
+    .is_adopted = is_adopted,
     .is_connected = g_socket_is_connected (first),
     .is_paused = TRUE,
     .max_message_size = priv->max_message_size,
@@ -407,8 +412,9 @@ open_crew (EsEndpoint *self,
            GError **error)
 {
   EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GPtrArray) sockets = priv->vtable->open (self, &priv->options, error);
-  EsCrew *crew = sockets != NULL ? make_crew (self, sockets, error) : NULL;
+  gboolean is_adopted = FALSE;
+  g_autoptr (GPtrArray) sockets = priv->vtable->open (self, &priv->options, &is_adopted, error);
+  EsCrew *crew = sockets != NULL ? make_crew (self, sockets, is_adopted, error) : NULL;
 
   if (crew == NULL)
     return FALSE;
@@ -675,6 +681,20 @@ update_send_buffer_size (EsLane *lane,
 }
 
 static void
+update_multicast_ttl (EsLane *lane,
+                      gpointer data)
+{
+  es_socket_set_multicast_ttl (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.multicast_ttl);
+}
+
+static void
+update_multicast_loopback (EsLane *lane,
+                           gpointer data)
+{
+  es_socket_set_multicast_loopback (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.multicast_loopback);
+}
+
+static void
 update_broadcast (EsLane *lane,
                   gpointer data)
 {
@@ -776,6 +796,12 @@ es_endpoint_get_property (GObject *object,
     case PROP_BROADCAST:
       g_value_set_boolean (value, es_endpoint_get_broadcast (self));
       break;
+    case PROP_MULTICAST_TTL:
+      g_value_set_uint (value, es_endpoint_get_multicast_ttl (self));
+      break;
+    case PROP_MULTICAST_LOOPBACK:
+      g_value_set_boolean (value, es_endpoint_get_multicast_loopback (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -811,6 +837,12 @@ es_endpoint_set_property (GObject *object,
       break;
     case PROP_BROADCAST:
       es_endpoint_set_broadcast (self, g_value_get_boolean (value));
+      break;
+    case PROP_MULTICAST_TTL:
+      es_endpoint_set_multicast_ttl (self, g_value_get_uint (value));
+      break;
+    case PROP_MULTICAST_LOOPBACK:
+      es_endpoint_set_multicast_loopback (self, g_value_get_boolean (value));
       break;
     case PROP_RUNNING:
     case PROP_LOCAL_ADDRESS:
@@ -886,6 +918,28 @@ install_delivery_properties (GObjectClass *object_class)
    */
   properties[PROP_MAX_MESSAGE_SIZE] =
     g_param_spec_uint ("max-message-size", NULL, NULL, 0, MAX_MESSAGE_SIZE, MAX_MESSAGE_SIZE, flags);
+}
+
+static void
+install_multicast_properties (GObjectClass *object_class)
+{
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * EsEndpoint:multicast-ttl: (getter get_multicast_ttl) (setter set_multicast_ttl)
+   *
+   * How many networks a message to a group may travel through: 1 is the local one (ip(7),
+   * IP_MULTICAST_TTL; ipv6(7), IPV6_MULTICAST_HOPS). Acts at once.
+   */
+  properties[PROP_MULTICAST_TTL] = g_param_spec_uint ("multicast-ttl", NULL, NULL, 0, 255, 1, flags);
+
+  /**
+   * EsEndpoint:multicast-loopback: (getter get_multicast_loopback) (setter set_multicast_loopback)
+   *
+   * Whether messages to a group come to its members on this host, too (ip(7), IP_MULTICAST_LOOP).
+   * Acts at once.
+   */
+  properties[PROP_MULTICAST_LOOPBACK] = g_param_spec_boolean ("multicast-loopback", NULL, NULL, TRUE, flags);
 }
 
 static void
@@ -990,6 +1044,7 @@ es_endpoint_class_init (EsEndpointClass *klass)
   install_state_properties (object_class);
   install_delivery_properties (object_class);
   install_buffer_properties (object_class);
+  install_multicast_properties (object_class);
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
   install_message_received (klass);
   install_error (klass);
@@ -1011,6 +1066,8 @@ es_endpoint_init (EsEndpoint *self)
   priv->max_message_size = MAX_MESSAGE_SIZE;
   priv->options.receive_buffer_size = DEFAULT_BUFFER_SIZE;
   priv->options.send_buffer_size = DEFAULT_BUFFER_SIZE;
+  priv->options.multicast_ttl = 1;
+  priv->options.multicast_loopback = TRUE;
 }
 
 EsEndpointClassPrivate *
@@ -1827,4 +1884,240 @@ es_endpoint_set_broadcast (EsEndpoint *self,
 
   if (set_boolean (self, PROP_BROADCAST, &priv->options.broadcast, broadcast))
     foreach_lane (self, update_broadcast);
+}
+
+/**
+ * es_endpoint_get_multicast_ttl: (get-property multicast-ttl)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:multicast-ttl].
+ *
+ * Returns: how many networks a message may travel through
+ */
+guint
+es_endpoint_get_multicast_ttl (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  return get_private (self)->options.multicast_ttl;
+}
+
+/**
+ * es_endpoint_set_multicast_ttl: (set-property multicast-ttl)
+ * @self: an endpoint
+ * @multicast_ttl: how many networks a message may travel through, at most 255
+ *
+ * Sets [property@Endpoint:multicast-ttl]. Acts at once.
+ */
+void
+es_endpoint_set_multicast_ttl (EsEndpoint *self,
+                               guint multicast_ttl)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (multicast_ttl <= 255);
+
+  if (set_uint (self, PROP_MULTICAST_TTL, &priv->options.multicast_ttl, multicast_ttl))
+    foreach_lane (self, update_multicast_ttl);
+}
+
+/**
+ * es_endpoint_get_multicast_loopback: (get-property multicast-loopback)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:multicast-loopback].
+ *
+ * Returns: %TRUE if messages come to members on this host
+ */
+gboolean
+es_endpoint_get_multicast_loopback (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  return get_private (self)->options.multicast_loopback;
+}
+
+/**
+ * es_endpoint_set_multicast_loopback: (set-property multicast-loopback)
+ * @self: an endpoint
+ * @multicast_loopback: whether messages are to come to members on this host
+ *
+ * Sets [property@Endpoint:multicast-loopback]. Acts at once.
+ */
+void
+es_endpoint_set_multicast_loopback (EsEndpoint *self,
+                                    gboolean multicast_loopback)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  if (set_boolean (self, PROP_MULTICAST_LOOPBACK, &priv->options.multicast_loopback, multicast_loopback))
+    foreach_lane (self, update_multicast_loopback);
+}
+
+/* (transfer full) (nullable) The socket that joins groups: that of the first lane, so that each
+ * message is delivered once. */
+static GSocket *
+ref_group_socket (EsEndpoint *self,
+                  GError **error)
+{
+  g_autoptr (EsLane) lane = ref_lane (self);
+
+  if (lane != NULL)
+    return g_object_ref (es_lane_get_socket (lane));
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The endpoint is not running");
+  return NULL;
+}
+
+static gboolean
+change_membership (EsEndpoint *self,
+                   EsMembershipFunc change,
+                   GInetAddress *group,
+                   GInetAddress *source,
+                   const char *interface_name,
+                   GError **error)
+{
+  g_autoptr (GSocket) socket = ref_group_socket (self, error);
+
+  return socket != NULL && es_multicast_change (socket, change, group, source, interface_name, error);
+}
+
+/**
+ * es_endpoint_join_multicast:
+ * @self: an endpoint that runs
+ * @group: the group's address
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
+ * @error: return location for a #GError
+ *
+ * Joins a multicast group: from now on its messages are heard, and a stop ends that.
+ *
+ * Messages of groups that this endpoint did not join are not heard, whoever else on this host did
+ * (ip(7), IP_MULTICAST_ALL). Errors: %G_IO_ERROR_CLOSED if the endpoint does not run,
+ * %G_IO_ERROR_INVALID_ARGUMENT if the address is no group, %G_IO_ERROR_NOT_FOUND if there is no such
+ * interface, or what the kernel says.
+ *
+ * Returns: %TRUE if the group was joined on one interface at least
+ */
+gboolean
+es_endpoint_join_multicast (EsEndpoint *self,
+                            GInetAddress *group,
+                            const char *interface_name,
+                            GError **error)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return change_membership (self, es_multicast_join, group, NULL, interface_name, error);
+}
+
+/**
+ * es_endpoint_leave_multicast:
+ * @self: an endpoint that runs
+ * @group: the group's address
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
+ * @error: return location for a #GError
+ *
+ * Leaves a multicast group that was joined in the same way. Errors: those of
+ * [method@Endpoint.join_multicast].
+ *
+ * Returns: %TRUE if the group was left on one interface at least
+ */
+gboolean
+es_endpoint_leave_multicast (EsEndpoint *self,
+                             GInetAddress *group,
+                             const char *interface_name,
+                             GError **error)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return change_membership (self, es_multicast_leave, group, NULL, interface_name, error);
+}
+
+/**
+ * es_endpoint_join_multicast_ssm:
+ * @self: an endpoint that runs
+ * @group: the group's address
+ * @source: the sender's address
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
+ * @error: return location for a #GError
+ *
+ * Joins a multicast group for the messages of one sender (RFC 4607, source-specific multicast).
+ * Errors: those of [method@Endpoint.join_multicast].
+ *
+ * Returns: %TRUE if the group was joined on one interface at least
+ */
+gboolean
+es_endpoint_join_multicast_ssm (EsEndpoint *self,
+                                GInetAddress *group,
+                                GInetAddress *source,
+                                const char *interface_name,
+                                GError **error)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (source), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return change_membership (self, es_multicast_join, group, source, interface_name, error);
+}
+
+/**
+ * es_endpoint_leave_multicast_ssm:
+ * @self: an endpoint that runs
+ * @group: the group's address
+ * @source: the sender's address
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
+ * @error: return location for a #GError
+ *
+ * Leaves a multicast group that was joined for the messages of one sender. Errors: those of
+ * [method@Endpoint.join_multicast].
+ *
+ * Returns: %TRUE if the group was left on one interface at least
+ */
+gboolean
+es_endpoint_leave_multicast_ssm (EsEndpoint *self,
+                                 GInetAddress *group,
+                                 GInetAddress *source,
+                                 const char *interface_name,
+                                 GError **error)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (source), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return change_membership (self, es_multicast_leave, group, source, interface_name, error);
+}
+
+/**
+ * es_endpoint_set_multicast_interface:
+ * @self: an endpoint that runs
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for the one that the routes say
+ * @error: return location for a #GError
+ *
+ * Chooses the interface that messages to groups leave by (ip(7), IP_MULTICAST_IF; ipv6(7),
+ * IPV6_MULTICAST_IF), until the next stop.
+ *
+ * Errors: %G_IO_ERROR_CLOSED if the endpoint does not run, %G_IO_ERROR_NOT_FOUND if there is no such
+ * interface.
+ *
+ * Returns: %TRUE if it was chosen
+ */
+gboolean
+es_endpoint_set_multicast_interface (EsEndpoint *self,
+                                     const char *interface_name,
+                                     GError **error)
+{
+  g_autoptr (GSocket) socket = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  socket = ref_group_socket (self, error);
+  return socket != NULL && es_multicast_set_interface (socket, interface_name, error);
 }

@@ -133,13 +133,15 @@ free_aside (gpointer data)
   g_free (aside);
 }
 
-/* (transfer full) (nullable) The message that has arrived, counted, unless it is too long. Its
- * sender is in the lane until the next one. */
+/* (transfer full) (nullable) The message that has arrived, counted, unless it is too long, or a copy
+ * of what another lane delivers. Its sender is in the lane until the next one. */
 static GBytes *
 take_in (EsLane *self,
          const EsArrival *arrival)
 {
   find_sender (self, arrival);
+  if (arrival->is_to_many && self->config.ignores_broadcasts)
+    return NULL;
   if (arrival->is_cut || arrival->size > self->config.max_message_size)
     {
       g_autoptr (GSocketAddress) sender = g_object_ref (self->sender);
@@ -242,13 +244,24 @@ receive (EsLane *self)
 }
 
 static void
+tell_failure (EsLane *self,
+              EsFailure *failure)
+{
+  GSocketAddress *address = failure->address != NULL ? failure->address : self->remote_address;
+  g_autofree char *name = es_address_describe (address);
+
+  g_prefix_error (&failure->error, "Could not send to %s: ", name);
+  self->funcs.fail (self->owner, failure->error, address);
+}
+
+static void
 tell_news (EsLane *self)
 {
   g_auto (EsFailure) failure = { 0 };
 
   while (!self->is_closed && es_outbox_take_failure (self->outbox, &failure))
     {
-      self->funcs.fail (self->owner, failure.error, failure.address);
+      tell_failure (self, &failure);
       es_failure_clear (&failure);
     }
   if (!self->is_closed && es_outbox_take_writable (self->outbox))

@@ -31,6 +31,7 @@ typedef struct
   gboolean is_adopted;   /* the socket stays open, and what waits in it stays there */
   gboolean is_connected; /* a message may go without an address */
   gboolean is_paused;
+  gboolean ignores_broadcasts; /* another lane on the same port delivers them */
   gboolean receive_segments;
   gboolean send_segments;
   gsize max_message_size; /* bytes */

@@ -67,6 +67,44 @@ es_socket_get_send_buffer_size (GSocket *socket)
   return get_buffer_size (socket, SO_SNDBUF);
 }
 
+/* Sets an option that IPv4 and IPv6 each have of their own. A dual-stack socket has both. */
+static void
+set_ip_option (GSocket *socket,
+               int name_ip4,
+               int name_ip6,
+               int value)
+{
+  set_option (socket, IPPROTO_IP, name_ip4, value);
+  if (g_socket_get_family (socket) == G_SOCKET_FAMILY_IPV6)
+    set_option (socket, IPPROTO_IPV6, name_ip6, value);
+}
+
+void
+es_socket_set_multicast_ttl (GSocket *socket,
+                             guint ttl)
+{
+  set_ip_option (socket, IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS, ttl);
+}
+
+void
+es_socket_set_multicast_loopback (GSocket *socket,
+                                  gboolean loopback)
+{
+  set_ip_option (socket, IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP, loopback);
+}
+
+/* @interface_index: 0 lets the routes choose. */
+void
+es_socket_set_multicast_interface (GSocket *socket,
+                                   guint interface_index)
+{
+  struct ip_mreqn request = { .imr_ifindex = interface_index };
+
+  setsockopt (g_socket_get_fd (socket), IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request);
+  if (g_socket_get_family (socket) == G_SOCKET_FAMILY_IPV6)
+    set_option (socket, IPPROTO_IPV6, IPV6_MULTICAST_IF, interface_index);
+}
+
 /* Sets the options that a socket from anywhere may be given. */
 void
 es_socket_prepare (GSocket *socket,
@@ -90,6 +128,10 @@ open_socket (GSocketFamily family,
   es_socket_prepare (socket, options);
   if (family == G_SOCKET_FAMILY_IPV6)
     set_option (socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  es_socket_set_multicast_ttl (socket, options->multicast_ttl);
+  es_socket_set_multicast_loopback (socket, options->multicast_loopback);
+  /* Only groups that were joined here. */
+  set_ip_option (socket, IP_MULTICAST_ALL, IPV6_MULTICAST_ALL, 0);
   return socket;
 }
 

@@ -10,6 +10,8 @@ typedef struct
   guint receive_buffer_size; /* bytes */
   guint send_buffer_size;    /* bytes */
   gboolean broadcast;
+  guint multicast_ttl;
+  gboolean multicast_loopback;
   gboolean reuse_port;
 } EsSocketOptions;
 
@@ -33,6 +35,15 @@ void es_socket_set_send_buffer_size (GSocket *socket,
 guint es_socket_get_receive_buffer_size (GSocket *socket);
 
 guint es_socket_get_send_buffer_size (GSocket *socket);
+
+void es_socket_set_multicast_ttl (GSocket *socket,
+                                  guint ttl);
+
+void es_socket_set_multicast_loopback (GSocket *socket,
+                                       gboolean loopback);
+
+void es_socket_set_multicast_interface (GSocket *socket,
+                                        guint interface_index);
 
 void es_socket_share_port (GSocket *socket);
 

@@ -105,6 +105,7 @@ open_socket (EsUdpClient *self,
 static GPtrArray *
 es_udp_client_open (EsEndpoint *endpoint,
                     const EsSocketOptions *options,
+                    gboolean *is_adopted,
                     GError **error)
 {
   GSocket *socket = open_socket (ES_UDP_CLIENT (endpoint), options, error);

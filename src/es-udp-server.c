@@ -4,6 +4,7 @@
 
 #include "es-udp-server.h"
 
+#include "es-activation.h"
 #include "es-address-private.h"
 #include "es-endpoint-private.h"
 #include "es-keepalive.h"
@@ -45,7 +46,8 @@
 typedef struct
 {
   /* The endpoint's context only. */
-  char *address; /* (owned) */
+  GSocket *socket; /* (owned) (nullable) one that was adopted */
+  char *address;   /* (owned) */
   guint16 port;
   gboolean reuse_port;
   guint workers;
@@ -170,11 +172,10 @@ open_next (EsUdpServer *self,
 }
 
 static GPtrArray *
-es_udp_server_open (EsEndpoint *endpoint,
-                    const EsSocketOptions *options,
-                    GError **error)
+open_all (EsUdpServer *self,
+          const EsSocketOptions *options,
+          GError **error)
 {
-  EsUdpServer *self = ES_UDP_SERVER (endpoint);
   EsUdpServerPrivate *priv = get_private (self);
   g_autoptr (GSocketAddress) address = parse_address (priv->address, priv->port, error);
   g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
@@ -192,6 +193,24 @@ es_udp_server_open (EsEndpoint *endpoint,
       g_ptr_array_add (sockets, socket);
     }
   return g_steal_pointer (&sockets);
+}
+
+static GPtrArray *
+es_udp_server_open (EsEndpoint *endpoint,
+                    const EsSocketOptions *options,
+                    gboolean *is_adopted,
+                    GError **error)
+{
+  EsUdpServerPrivate *priv = get_private (ES_UDP_SERVER (endpoint));
+  GPtrArray *sockets = NULL;
+
+  *is_adopted = priv->socket != NULL;
+  if (priv->socket == NULL)
+    return open_all (ES_UDP_SERVER (endpoint), options, error);
+  sockets = g_ptr_array_new_with_free_func (g_object_unref);
+  g_ptr_array_add (sockets, g_object_ref (priv->socket));
+  g_socket_set_blocking (priv->socket, FALSE);
+  return sockets;
 }
 
 static void
@@ -282,6 +301,7 @@ es_udp_server_finalize (GObject *object)
   es_keepalive_free (priv->keepalive);
   g_object_unref (priv->list);
   es_peer_table_free (priv->peers);
+  g_clear_object (&priv->socket);
   g_free (priv->address);
   G_OBJECT_CLASS (es_udp_server_parent_class)->finalize (object);
 }
@@ -475,6 +495,68 @@ es_udp_server_new_with_handler (guint16 port,
   self = es_udp_server_new (port);
   es_endpoint_set_message_func (ES_ENDPOINT (self), handler, user_data, destroy);
   return self;
+}
+
+static gboolean
+is_bound_datagram_socket (GSocket *socket)
+{
+  g_autoptr (GSocketAddress) address = g_socket_get_local_address (socket, NULL);
+
+  return address != NULL && g_socket_get_socket_type (socket) == G_SOCKET_TYPE_DATAGRAM;
+}
+
+/**
+ * es_udp_server_new_for_socket:
+ * @socket: a bound datagram socket, of IP or Unix
+ *
+ * Makes a server that listens at a socket which somebody else has opened.
+ *
+ * The options of the socket stay as they are, but that it blocks no more. A stop does not close it:
+ * what comes meanwhile waits in it, for the next start or for another process. There is one worker,
+ * whatever [property@UdpServer:workers] says. A Unix datagram that its receiver has no room for
+ * fails with %G_IO_ERROR_WOULD_BLOCK.
+ *
+ * Returns: (transfer full): the server
+ */
+EsUdpServer *
+es_udp_server_new_for_socket (GSocket *socket)
+{
+  EsUdpServer *self;
+
+  g_return_val_if_fail (G_IS_SOCKET (socket), NULL);
+  g_return_val_if_fail (is_bound_datagram_socket (socket), NULL);
+
+  self = es_udp_server_new (0);
+  get_private (self)->socket = g_object_ref (socket);
+  return self;
+}
+
+/**
+ * es_udp_server_new_from_activation:
+ * @name: (nullable): the socket's FileDescriptorName=, or %NULL for the first datagram socket
+ * @error: return location for a #GError
+ *
+ * Makes a server that listens at a socket which systemd has opened (sd_listen_fds(3),
+ * systemd.socket(5)), see [ctor@UdpServer.new_for_socket].
+ *
+ * Errors: %G_IO_ERROR_NOT_FOUND if there is no such socket, %G_IO_ERROR_NOT_SUPPORTED if the library
+ * was built without libsystemd.
+ *
+ * Returns: (transfer full): the server
+ */
+EsUdpServer *
+es_udp_server_new_from_activation (const char *name,
+                                   GError **error)
+{
+  g_autoptr (GSocket) socket = NULL;
+
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  socket = es_activation_take_socket (name, error);
+  if (socket != NULL)
+    return es_udp_server_new_for_socket (socket);
+  g_prefix_error (error, "Could not take over a socket: ");
+  return NULL;
 }
 
 /**

@@ -52,7 +52,8 @@ es_wire_offer (EsWire *self,
     to = es_native_to_address (&departures[0].to);
   if (g_socket_send_to (self->socket, to, data != NULL ? data : "", size, NULL, &problem) >= 0)
     return 1;
-  if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+  if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK) &&
+      g_socket_get_family (self->socket) != G_SOCKET_FAMILY_UNIX)
     return 0;
   g_set_error_literal (error, problem->domain, problem->code, explain (problem));
   return -1;

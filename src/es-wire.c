@@ -30,6 +30,7 @@ typedef struct
 struct _EsWire
 {
   GSocket *socket; /* (borrowed) */
+  gboolean is_ip;
 
   gsize segment_limit; /* what is this long or longer goes alone; 0: everything */
   gsize next_limit;    /* what the limit becomes if a refused train's messages pass alone */
@@ -49,7 +50,8 @@ es_wire_new (GSocket *socket,
   GSocketFamily family = g_socket_get_family (socket);
 
   self->socket = socket;
-  if (segments && (family == G_SOCKET_FAMILY_IPV4 || family == G_SOCKET_FAMILY_IPV6))
+  self->is_ip = family == G_SOCKET_FAMILY_IPV4 || family == G_SOCKET_FAMILY_IPV6;
+  if (segments && self->is_ip)
     self->segment_limit = MAX_TRAIN_SIZE;
   self->next_limit = self->segment_limit;
   return self;
@@ -223,6 +225,15 @@ fail (EsWire *self,
   return -1;
 }
 
+/* Whether the socket has no room. A Unix socket says the same of a receiver that has none, which is
+ * the failure of that one message. */
+static gboolean
+is_full (EsWire *self,
+         int problem)
+{
+  return self->is_ip && (problem == EAGAIN || problem == EWOULDBLOCK);
+}
+
 /* Offers the first of the departures to the kernel. Returns how many it took, 0 if it has no room
  * now, or -1 with what it has against the first one; G_IO_ERROR_CONNECTION_REFUSED is news of
  * earlier messages, and the first one may be offered again. */
@@ -237,7 +248,7 @@ es_wire_offer (EsWire *self,
 
   if (n > 0)
     return count_messages (self, n);
-  if (errno == EAGAIN || errno == EWOULDBLOCK)
+  if (is_full (self, errno))
     return 0;
   if (errno != EINTR && (errno == ECONNREFUSED || self->trains[0].n_messages == 1))
     return fail (self, errno, error);

@@ -218,4 +218,49 @@ ES_API
 void es_endpoint_set_broadcast (EsEndpoint *self,
                                 gboolean broadcast);
 
+ES_API
+guint es_endpoint_get_multicast_ttl (EsEndpoint *self);
+
+ES_API
+void es_endpoint_set_multicast_ttl (EsEndpoint *self,
+                                    guint multicast_ttl);
+
+ES_API
+gboolean es_endpoint_get_multicast_loopback (EsEndpoint *self);
+
+ES_API
+void es_endpoint_set_multicast_loopback (EsEndpoint *self,
+                                         gboolean multicast_loopback);
+
+ES_API
+gboolean es_endpoint_join_multicast (EsEndpoint *self,
+                                     GInetAddress *group,
+                                     const char *interface_name,
+                                     GError **error);
+
+ES_API
+gboolean es_endpoint_leave_multicast (EsEndpoint *self,
+                                      GInetAddress *group,
+                                      const char *interface_name,
+                                      GError **error);
+
+ES_API
+gboolean es_endpoint_join_multicast_ssm (EsEndpoint *self,
+                                         GInetAddress *group,
+                                         GInetAddress *source,
+                                         const char *interface_name,
+                                         GError **error);
+
+ES_API
+gboolean es_endpoint_leave_multicast_ssm (EsEndpoint *self,
+                                          GInetAddress *group,
+                                          GInetAddress *source,
+                                          const char *interface_name,
+                                          GError **error);
+
+ES_API
+gboolean es_endpoint_set_multicast_interface (EsEndpoint *self,
+                                              const char *interface_name,
+                                              GError **error);
+
 G_END_DECLS

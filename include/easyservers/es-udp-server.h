@@ -36,6 +36,13 @@ EsUdpServer *es_udp_server_new_with_handler (guint16 port,
                                              GDestroyNotify destroy);
 
 ES_API
+EsUdpServer *es_udp_server_new_for_socket (GSocket *socket);
+
+ES_API
+EsUdpServer *es_udp_server_new_from_activation (const char *name,
+                                                GError **error);
+
+ES_API
 const char *es_udp_server_get_address (EsUdpServer *self);
 
 ES_API
