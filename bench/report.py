@@ -44,7 +44,7 @@ def count(n, noun):
 
 def show(figure):
     """Three digits are as much as such measurements are worth, but none before the point is left out."""
-    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
+    return f"{figure:.0f}" if abs(figure) >= 100 else f"{figure:.3g}"
 
 
 def show_spread(figures):

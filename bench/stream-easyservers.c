@@ -74,7 +74,11 @@ send_for (EsEndpoint *client,
   guint64 n_messages = 0;
 
   for (; took < seconds * G_USEC_PER_SEC; took = g_get_monotonic_time () - began_at)
-    n_messages += MAX (0, es_endpoint_send_many (client, messages, N_MESSAGES, NULL, NULL));
+    {
+      int n = es_endpoint_send_many (client, messages, N_MESSAGES, NULL, NULL);
+
+      n_messages += MAX (n, 0);
+    }
   printf ("{\"messages\": %" G_GUINT64_FORMAT ", \"seconds\": %.6f}\n", n_messages, took / 1e6);
   fflush (stdout);
 }
