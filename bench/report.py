@@ -185,7 +185,12 @@ set title '{title}'
 set grid linecolor rgb '#dddddd'
 set border 3
 set tics nomirror
+set rmargin 5
 """
+
+
+# The library's own line comes first.
+COLOURS = ("#c0392b", "#2471a3", "#7fb3d5", "#8e8e8e", "#d4ac0d", "#1e8449")
 
 
 def run_gnuplot(directory, script):
@@ -210,7 +215,7 @@ def plot_echo(plain, coalesced):
     names = [name for name, _, _ in plain.rows if name in plain.samples]
     names.sort(key=lambda name: -median_of(plain, name))
     head = PLOT_HEAD.format(
-        file="echo.svg", height=420, title="CPU time to echo a message of 64 bytes, 16 talkers x 16 under way"
+        file="echo.svg", height=460, title="CPU time to echo a message of 64 bytes, 16 talkers x 16 under way"
     )
     tics = ", ".join(f"'{name}' {i}" for i, name in enumerate(names))
     return (
@@ -222,10 +227,11 @@ set ytics ({tics})
 set yrange [-0.5:{len(names) - 0.5}]
 set logscale x
 set xlabel 'nanoseconds, logarithmic'
-set key below
+set key bottom left reverse Left
 plot $plain with points pt 7 ps 1.2 lc rgb '#c0392b' title 'each message by itself', \\
   $plain using 1:2:(sprintf('%.0f', $1)) with labels offset 0,0.8 font ',10' notitle, \\
-  $coalesced with points pt 7 ps 1.2 lc rgb '#2471a3' title 'messages that the kernel keeps together'
+  $coalesced with points pt 7 ps 1.2 lc rgb '#2471a3' title 'messages in trains', \\
+  $coalesced using 1:2:(sprintf('%.0f', $1)) with labels offset 0,-0.8 font ',10' notitle
 """
     )
 
@@ -233,10 +239,14 @@ plot $plain with points pt 7 ps 1.2 lc rgb '#c0392b' title 'each message by itse
 def plot_lines(file, title, xlabel, points, names, tics):
     """@points: (x, work) for each place on the x axis."""
     data = [block(f"line{i}", [(x, median_of(work, name)) for x, work in points]) for i, name in enumerate(names)]
-    lines = [f"$line{i} with linespoints pt 7 lw 2 title '{name}'" for i, name in enumerate(names)]
+    lines = [
+        f"$line{i} with linespoints pt 7 lw {4 if i == 0 else 2} lc rgb '{COLOURS[i]}' title '{name}'"
+        for i, name in enumerate(names)
+    ]
     return "".join(data) + PLOT_HEAD.format(file=file, height=420, title=title) + f"""
 set logscale x
 set xtics ({tics})
+set xrange [{points[0][0] * 0.8}:{points[-1][0] * 1.25}]
 set xlabel '{xlabel}'
 set ylabel 'CPU nanoseconds per message'
 set yrange [0:*]
@@ -264,7 +274,7 @@ def plot_sizes(works):
     points = [(64, works["coalesced"]), (1200, works["1200 coalesced"]), (8000, works["8000 coalesced"])]
     return plot_lines(
         "sizes.svg",
-        "Echo, 16 talkers x 16 under way, messages that the kernel keeps together",
+        "Echo, 16 talkers x 16 under way, messages in trains that the kernel keeps together",
         "bytes in a message, logarithmic",
         points,
         names,
