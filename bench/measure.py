@@ -108,14 +108,15 @@ class Echo:
     def begin(self, programs, server):
         return Program([f"{programs}/load", server.port] + self.options, LOAD_CORES)
 
-    def run(self, load, server, seconds, at_least=0):
+    def run(self, load, server, seconds, at_least=1):
+        """A round goes on until there is an answer, since a cost per message needs one."""
         before = server.read_cpu_seconds()
         said = load.ask(f"{seconds} {at_least}")
         cost = server.read_cpu_seconds() - before
         if said["wrong"] > 0:
             raise ValueError(f"{server.command} gave {said['wrong']} wrong answers")
         return {
-            "ns": cost * 1e9 / max(1, said["answers"]),
+            "ns": cost * 1e9 / said["answers"],
             "rate": said["answers"] / said["seconds"],
             "lost": said["lost"],
         }
