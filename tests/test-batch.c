@@ -8,11 +8,10 @@
 #include "es-socket.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #ifdef HAVE_RECVMMSG
 #define HAS_FAST_PATH TRUE
@@ -117,10 +116,12 @@ recvmmsg (int fd,
           int flags,
           struct timespec *timeout)
 {
+  static int (*real) (int, struct mmsghdr *, unsigned int, int, struct timespec *);
   guint n = 0;
 
+  *(void **) &real = dlsym (RTLD_NEXT, "recvmmsg");
   if (kernel == NULL)
-    return syscall (SYS_recvmmsg, fd, headers, n_headers, flags, timeout);
+    return real (fd, headers, n_headers, flags, timeout);
   for (Waiting *next; n < n_headers && (next = g_queue_peek_head (kernel)) != NULL && next->problem == 0; n++)
     {
       write_waiting (&headers[n], next);
