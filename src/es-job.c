@@ -33,6 +33,9 @@
 /* So long stopping waits before it says, each time again, which job it waits for. */
 #define PATIENCE_USEC G_USEC_PER_SEC
 
+/* What Linux shows of a thread's name, with its NUL byte. It refuses longer names as a whole. */
+#define THREAD_NAME_SIZE 16
+
 typedef enum
 {
   ES_JOB_NEW,
@@ -212,6 +215,7 @@ es_job_start (EsJob *self,
               GError **error)
 {
   g_autoptr (GMutexLocker) locker = NULL;
+  char name[THREAD_NAME_SIZE];
 
   g_return_val_if_fail (ES_IS_JOB (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
@@ -219,7 +223,8 @@ es_job_start (EsJob *self,
   locker = g_mutex_locker_new (&self->lock);
   if (!check_startable (self, error))
     return FALSE;
-  self->thread = g_thread_try_new (self->name, run_job, self, error);
+  g_strlcpy (name, self->name, sizeof name);
+  self->thread = g_thread_try_new (name, run_job, self, error);
   if (self->thread == NULL)
     {
       g_prefix_error (error, "Could not start job “%s”: ", self->name);
