@@ -22,6 +22,14 @@ gboolean es_sender_address_is_for (EsSenderAddress *self,
                                    const EsNative *native,
                                    const EsLocal *local);
 
+/* What may be sent to an address that nobody has vouched for, in bytes: a multiple of what it
+ * sent. Thread-safe. */
+void es_address_add_credit (GSocketAddress *address,
+                            guint64 n_bytes);
+
+gboolean es_address_take_credit (GSocketAddress *address,
+                                 guint64 n_bytes);
+
 /* Writes where a message to @address goes, and, if it came from the endpoint's run that @origin
  * names, where it leaves from. */
 gboolean es_address_to_route (GSocketAddress *address,

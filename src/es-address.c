@@ -6,6 +6,7 @@
 
 #include <gio/gunixsocketaddress.h>
 
+#include <stdatomic.h>
 #include <string.h>
 
 struct _EsSenderAddress
@@ -16,6 +17,9 @@ struct _EsSenderAddress
   EsNativeIp native;
   EsLocal local;
   guint origin;
+
+  /* Any thread. */
+  _Atomic guint64 credit; /* bytes */
 };
 
 G_DEFINE_FINAL_TYPE (EsSenderAddress, es_sender_address, G_TYPE_INET_SOCKET_ADDRESS)
@@ -91,6 +95,35 @@ es_address_to_route (GSocketAddress *address,
   if (sender->origin == origin)
     *from = sender->local;
   return TRUE;
+}
+
+static EsSenderAddress *
+cast_to_sender (GSocketAddress *address)
+{
+  return G_OBJECT_TYPE (address) == ES_TYPE_SENDER_ADDRESS ? ES_SENDER_ADDRESS (address) : NULL;
+}
+
+void
+es_address_add_credit (GSocketAddress *address,
+                       guint64 n_bytes)
+{
+  EsSenderAddress *sender = cast_to_sender (address);
+
+  if (sender != NULL)
+    atomic_fetch_add_explicit (&sender->credit, n_bytes, memory_order_relaxed);
+}
+
+gboolean
+es_address_take_credit (GSocketAddress *address,
+                        guint64 n_bytes)
+{
+  EsSenderAddress *sender = cast_to_sender (address);
+  guint64 credit = sender != NULL ? atomic_load (&sender->credit) : 0;
+
+  while (credit >= n_bytes && sender != NULL)
+    if (atomic_compare_exchange_weak (&sender->credit, &credit, credit - n_bytes))
+      return TRUE;
+  return FALSE;
 }
 
 char *

@@ -4,6 +4,7 @@
 
 #include "es-endpoint.h"
 
+#include "es-lane.h"
 #include "es-socket.h"
 
 /* What an endpoint asks of its subclass. */
@@ -15,6 +16,16 @@ typedef struct
                       const EsSocketOptions *options,
                       gboolean *is_adopted,
                       GError **error);
+
+  /* Adds to what each lane is to be like. (nullable) */
+  void (*configure) (EsEndpoint *self,
+                     EsLaneConfig *config);
+
+  /* Whether so many bytes may be sent to an address, in any thread. (nullable) */
+  gboolean (*may_send) (EsEndpoint *self,
+                        GSocketAddress *address,
+                        gsize size,
+                        GError **error);
 
   /* Takes a message on its way to the handlers; chain up to let it go on. */
   void (*deliver) (EsEndpoint *self,

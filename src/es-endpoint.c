@@ -354,6 +354,8 @@ make_crew (EsEndpoint *self,
   };
 
   read_debug_switches (&config);
+  if (priv->vtable->configure != NULL)
+    priv->vtable->configure (self, &config);
   return es_crew_new (sockets, &config, &lane_funcs, G_OBJECT (self), priv->context, error);
 }
 
@@ -589,22 +591,43 @@ get_max_payload (GSocketAddress *address)
   return family == G_SOCKET_FAMILY_IPV6 ? MAX_IP6_PAYLOAD : G_MAXSIZE;
 }
 
-/* How many of the messages come before the first that is too large for any network. */
+static gboolean
+check_size (gsize size,
+            gsize limit,
+            GError **error)
+{
+  if (size <= limit)
+    return TRUE;
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+               "A message of %" G_GSIZE_FORMAT " bytes is longer than the %" G_GSIZE_FORMAT " that fit in a datagram",
+               size, limit);
+  return FALSE;
+}
+
+/* How many of the messages come before the first that is too large for any network, or that may
+ * not be sent, of which the error tells. */
 static guint
-count_sendable (GBytes **messages,
+count_sendable (EsEndpoint *self,
+                GBytes **messages,
                 guint n_messages,
                 GSocketAddress *address,
                 GError **error)
 {
+  EsEndpointPrivate *priv = get_private (self);
   gsize limit = get_max_payload (address);
   guint n = 0;
 
-  while (n < n_messages && g_bytes_get_size (messages[n]) <= limit)
-    n++;
-  if (n == 0)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-                 "A message of %" G_GSIZE_FORMAT " bytes is longer than the %" G_GSIZE_FORMAT " that fit in a datagram",
-                 g_bytes_get_size (messages[0]), limit);
+  for (; n < n_messages; n++)
+    {
+      gsize size = g_bytes_get_size (messages[n]);
+
+      if (!check_size (size, limit, error))
+        break;
+      if (priv->vtable->may_send != NULL && !priv->vtable->may_send (self, address, size, error))
+        break;
+    }
+  if (n > 0)
+    g_clear_error (error);
   return n;
 }
 
@@ -1468,7 +1491,7 @@ es_endpoint_send_many (EsEndpoint *self,
   if (n_messages == 0)
     return 0;
   lane = find_lane (self, &problem);
-  n_sendable = lane != NULL ? count_sendable (messages, MIN (n_messages, G_MAXINT), address, &problem) : 0;
+  n_sendable = lane != NULL ? count_sendable (self, messages, MIN (n_messages, G_MAXINT), address, &problem) : 0;
   if (n_sendable > 0)
     n = es_lane_send (lane, messages, n_sendable, address, &problem);
   if (n >= 0)

@@ -55,13 +55,15 @@ struct _EsLane
   guint64 n_dropped_before;
 
   /* The lane's thread only. */
-  EsBatch *batch;         /* (owned) */
-  EsAddressBook *book;    /* (owned) */
-  GSocketAddress *sender; /* (owned) (nullable) of the train that is being delivered */
-  GQueue aside;           /* of (owned) EsAside, read before their turn, to be delivered next */
-  GSource *source;        /* (owned) (nullable) */
-  GSource *outbox_source; /* (owned) (nullable) */
-  gpointer poll;          /* (nullable) the source's watch */
+  EsBatch *batch;          /* (owned) */
+  EsAddressBook *book;     /* (owned) */
+  EsRateLimit *rate_limit; /* (owned) (nullable) */
+  gint64 batch_time;       /* when the batch was read, monotonic microseconds */
+  GSocketAddress *sender;  /* (owned) (nullable) of the train that is being delivered */
+  GQueue aside;            /* of (owned) EsAside, read before their turn, to be delivered next */
+  GSource *source;         /* (owned) (nullable) */
+  GSource *outbox_source;  /* (owned) (nullable) */
+  gpointer poll;           /* (nullable) the source's watch */
   GIOCondition events;
 
   /* Written in the lane's thread, read anywhere. */
@@ -70,6 +72,7 @@ struct _EsLane
   EsCounter receive_calls;
   EsCounter receive_errors;
   EsCounter dropped_too_long;
+  EsCounter dropped_rate_limited;
   EsCounter dropped_at_stop;
 
   /* Any thread. */
@@ -117,10 +120,8 @@ static void
 find_sender (EsLane *self,
              const EsArrival *arrival)
 {
-  if (!arrival->is_first && self->sender != NULL)
-    return;
-  g_clear_object (&self->sender);
-  self->sender = es_address_book_lookup (self->book, arrival->sender, arrival->local);
+  if (self->sender == NULL)
+    self->sender = es_address_book_lookup (self->book, arrival->sender, arrival->local);
 }
 
 static void
@@ -133,12 +134,27 @@ free_aside (gpointer data)
   g_free (aside);
 }
 
-/* (transfer full) (nullable) The message that has arrived, counted, unless it is too long, or a copy
- * of what another lane delivers. Its sender is in the lane until the next one. */
+/* Before anything is made of a message, whether its host may send so much. */
+static gboolean
+is_within_rate (EsLane *self,
+                const EsArrival *arrival)
+{
+  return self->rate_limit == NULL || es_rate_limit_pass (self->rate_limit, arrival->sender, self->batch_time * 1000);
+}
+
+/* (transfer full) (nullable) The message that has arrived, counted, unless it is one too many, too
+ * long, or a copy of what another lane delivers. Its sender is in the lane until the next one. */
 static GBytes *
 take_in (EsLane *self,
          const EsArrival *arrival)
 {
+  if (arrival->is_first)
+    g_clear_object (&self->sender);
+  if (!is_within_rate (self, arrival))
+    {
+      es_counter_add (&self->dropped_rate_limited, 1);
+      return NULL;
+    }
   find_sender (self, arrival);
   if (arrival->is_to_many && self->config.ignores_broadcasts)
     return NULL;
@@ -160,10 +176,12 @@ deliver (EsLane *self,
          const EsArrival *arrival)
 {
   g_autoptr (GBytes) message = take_in (self, arrival);
-  g_autoptr (GSocketAddress) sender = g_object_ref (self->sender);
+  g_autoptr (GSocketAddress) sender = NULL;
 
-  if (message != NULL)
-    self->deliver (self->receiver, message, sender);
+  if (message == NULL)
+    return;
+  sender = g_object_ref (self->sender);
+  self->deliver (self->receiver, message, sender);
 }
 
 /* Delivers what was put aside. */
@@ -221,6 +239,7 @@ fill_batch (EsLane *self)
   GError *error = NULL;
   gboolean is_filled = es_batch_fill (self->batch, &error);
 
+  self->batch_time = g_get_monotonic_time ();
   es_counter_add (&self->receive_calls, 1);
   if (error != NULL)
     tell_receive_error (self, error);
@@ -434,6 +453,8 @@ open_lane (EsLane *self)
   self->outbox = es_outbox_new (socket, self->config.send_segments, self->context);
   self->batch = es_batch_new (socket, self->config.receive_segments);
   self->book = es_address_book_new (self->config.origin);
+  if (self->config.rate_rule != NULL)
+    self->rate_limit = es_rate_limit_new (self->config.rate_rule);
   self->source = attach_source (self, &lane_source_funcs, "EsLane");
   self->outbox_source = attach_source (self, &outbox_source_funcs, "EsOutbox");
 }
@@ -477,6 +498,7 @@ finalize (gpointer data)
   g_assert (self->is_closed);
 
   g_clear_object (&self->sender);
+  g_clear_pointer (&self->rate_limit, es_rate_limit_free);
   g_clear_pointer (&self->book, es_address_book_free);
   g_clear_pointer (&self->batch, es_batch_free);
   g_clear_pointer (&self->outbox, es_outbox_free);
@@ -696,6 +718,7 @@ es_lane_add_stats (EsLane *self,
   stats->receive_calls += es_counter_get (&self->receive_calls);
   stats->receive_errors += es_counter_get (&self->receive_errors);
   stats->dropped_too_long += es_counter_get (&self->dropped_too_long);
+  stats->dropped_rate_limited += es_counter_get (&self->dropped_rate_limited);
   stats->dropped_at_stop += es_counter_get (&self->dropped_at_stop);
   stats->dropped_by_kernel += get_n_dropped (self);
   stats->messages_sent += sent.messages_sent;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "es-native.h"
+#include "es-rate-limit.h"
 #include "es-stats.h"
 
 #include <gio/gio.h>
@@ -34,9 +35,10 @@ typedef struct
   gboolean ignores_broadcasts; /* another lane on the same port delivers them */
   gboolean receive_segments;
   gboolean send_segments;
-  gsize max_message_size; /* bytes */
-  guint origin;           /* names the run of the endpoint */
-  guint n_pool_threads;   /* 0: no pool */
+  gsize max_message_size;      /* bytes */
+  guint origin;                /* names the run of the endpoint */
+  guint n_pool_threads;        /* 0: no pool */
+  const EsRateRule *rate_rule; /* (borrowed) (nullable) */
 } EsLaneConfig;
 
 EsLane *es_lane_new (const EsLaneConfig *config,

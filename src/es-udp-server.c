@@ -11,6 +11,9 @@
 #include "es-peer-list.h"
 #include "es-peer-table.h"
 
+#include <errno.h>
+#include <stdatomic.h>
+
 /**
  * EsUdpServer:
  *
@@ -39,6 +42,8 @@
 #define DEFAULT_ADDRESS "::"
 #define DEFAULT_PORT 8181
 #define MAX_WORKERS 256
+#define MAX_RATE 1000000000
+#define DEFAULT_RATE_BURST 64
 
 /* So long peers are pinged at a time, so that other sources get their turn. */
 #define PING_BUDGET_USEC 1000
@@ -54,8 +59,13 @@ typedef struct
   EsPeerList *list;       /* (owned) */
   EsKeepalive *keepalive; /* (owned) */
 
-  /* Any thread: it has a lock of its own. */
-  EsPeerTable *peers; /* (owned) */
+  guint rate_limit; /* messages a second from one host */
+  guint rate_burst; /* messages */
+
+  /* Any thread. */
+  EsPeerTable *peers; /* (owned) has a lock of its own */
+  EsRateRule rate_rule;
+  atomic_uint amplification_limit;
 } EsUdpServerPrivate;
 
 G_DEFINE_TYPE_WITH_PRIVATE (EsUdpServer, es_udp_server, ES_TYPE_ENDPOINT)
@@ -66,9 +76,11 @@ typedef enum
   PROP_PORT,
   PROP_REUSE_PORT,
   PROP_WORKERS,
+  PROP_RATE_LIMIT,
+  PROP_RATE_BURST,
 } EsUdpServerProperty;
 
-static GParamSpec *properties[PROP_WORKERS + 1];
+static GParamSpec *properties[PROP_RATE_BURST + 1];
 
 typedef enum
 {
@@ -271,11 +283,50 @@ on_peers_due (gpointer data)
 }
 
 static void
+es_udp_server_configure (EsEndpoint *endpoint,
+                         EsLaneConfig *config)
+{
+  config->rate_rule = &get_private (ES_UDP_SERVER (endpoint))->rate_rule;
+}
+
+static gboolean
+is_peer (EsUdpServer *self,
+         GSocketAddress *address)
+{
+  g_autoptr (EsPeer) peer = es_peer_table_lookup (get_private (self)->peers, address);
+
+  return peer != NULL;
+}
+
+/* A stranger may have forged its address, and so is sent at most a multiple of what it sent. */
+static gboolean
+es_udp_server_may_send (EsEndpoint *endpoint,
+                        GSocketAddress *address,
+                        gsize size,
+                        GError **error)
+{
+  EsUdpServer *self = ES_UDP_SERVER (endpoint);
+
+  if (atomic_load_explicit (&get_private (self)->amplification_limit, memory_order_relaxed) == 0 || address == NULL)
+    return TRUE;
+  if (es_address_take_credit (address, size) || is_peer (self, address))
+    return TRUE;
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                       "The amplification limit does not let a stranger be sent so much");
+  return FALSE;
+}
+
+static void
 es_udp_server_deliver (EsEndpoint *endpoint,
                        GBytes *message,
                        GSocketAddress *address)
 {
-  es_peer_table_hear (get_private (ES_UDP_SERVER (endpoint))->peers, address);
+  EsUdpServerPrivate *priv = get_private (ES_UDP_SERVER (endpoint));
+  guint factor = atomic_load_explicit (&priv->amplification_limit, memory_order_relaxed);
+
+  if (factor > 0)
+    es_address_add_credit (address, (guint64) factor * g_bytes_get_size (message));
+  es_peer_table_hear (priv->peers, address);
   es_endpoint_class_get_private (es_udp_server_parent_class)->deliver (endpoint, message, address);
 }
 
@@ -328,6 +379,12 @@ es_udp_server_get_property (GObject *object,
     case PROP_WORKERS:
       g_value_set_uint (value, es_udp_server_get_workers (self));
       break;
+    case PROP_RATE_LIMIT:
+      g_value_set_uint (value, es_udp_server_get_rate_limit (self));
+      break;
+    case PROP_RATE_BURST:
+      g_value_set_uint (value, es_udp_server_get_rate_burst (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -354,6 +411,12 @@ es_udp_server_set_property (GObject *object,
       break;
     case PROP_WORKERS:
       es_udp_server_set_workers (self, g_value_get_uint (value));
+      break;
+    case PROP_RATE_LIMIT:
+      es_udp_server_set_rate_limit (self, g_value_get_uint (value));
+      break;
+    case PROP_RATE_BURST:
+      es_udp_server_set_rate_burst (self, g_value_get_uint (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -399,6 +462,23 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_WORKERS] = g_param_spec_uint ("workers", NULL, NULL, 1, MAX_WORKERS, 1, flags);
 
+  /**
+   * EsUdpServer:rate-limit: (getter get_rate_limit) (setter set_rate_limit)
+   *
+   * How many messages a second are taken from one host; 0: any number. A host is an IPv4 address,
+   * or the /64 network of an IPv6 one; the port does not count. Of those over the limit one in four
+   * is taken all the same, so that nobody can silence a host by forging its address. The others are
+   * counted as rate limited, for each worker on its own. Acts at once.
+   */
+  properties[PROP_RATE_LIMIT] = g_param_spec_uint ("rate-limit", NULL, NULL, 0, MAX_RATE, 0, flags);
+
+  /**
+   * EsUdpServer:rate-burst: (getter get_rate_burst) (setter set_rate_burst)
+   *
+   * How many messages a host that kept within the limit may send at once. Acts at once.
+   */
+  properties[PROP_RATE_BURST] = g_param_spec_uint ("rate-burst", NULL, NULL, 1, MAX_RATE, DEFAULT_RATE_BURST, flags);
+
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
 
@@ -438,6 +518,8 @@ es_udp_server_class_init (EsUdpServerClass *klass)
   object_class->get_property = es_udp_server_get_property;
   object_class->set_property = es_udp_server_set_property;
   endpoint_class->open = es_udp_server_open;
+  endpoint_class->configure = es_udp_server_configure;
+  endpoint_class->may_send = es_udp_server_may_send;
   endpoint_class->deliver = es_udp_server_deliver;
   endpoint_class->restate = es_udp_server_restate;
   install_properties (object_class);
@@ -452,6 +534,7 @@ es_udp_server_init (EsUdpServer *self)
   priv->address = g_strdup (DEFAULT_ADDRESS);
   priv->port = DEFAULT_PORT;
   priv->workers = 1;
+  priv->rate_burst = DEFAULT_RATE_BURST;
   priv->peers = es_peer_table_new ();
   priv->list = es_peer_list_new ();
   priv->keepalive = es_keepalive_new (priv->peers, on_peers_due, self);
@@ -871,4 +954,104 @@ es_udp_server_send_to_peers (EsUdpServer *self,
 
   es_endpoint_run_burst (ES_ENDPOINT (self), send_to_all, &send);
   return send.n_sent;
+}
+
+/**
+ * es_udp_server_get_rate_limit: (get-property rate-limit)
+ * @self: a server
+ *
+ * Gets [property@UdpServer:rate-limit].
+ *
+ * Returns: how many messages a second are taken from one host; 0: any number
+ */
+guint
+es_udp_server_get_rate_limit (EsUdpServer *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), 0);
+
+  return get_private (self)->rate_limit;
+}
+
+/**
+ * es_udp_server_set_rate_limit: (set-property rate-limit)
+ * @self: a server
+ * @rate_limit: how many messages a second to take from one host, at most 1000000000; 0: any number
+ *
+ * Sets [property@UdpServer:rate-limit]. Acts at once.
+ */
+void
+es_udp_server_set_rate_limit (EsUdpServer *self,
+                              guint rate_limit)
+{
+  EsUdpServerPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_UDP_SERVER (self));
+  g_return_if_fail (rate_limit <= MAX_RATE);
+
+  if (priv->rate_limit == rate_limit)
+    return;
+  priv->rate_limit = rate_limit;
+  es_rate_rule_set (&priv->rate_rule, priv->rate_limit, priv->rate_burst);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_RATE_LIMIT]);
+}
+
+/**
+ * es_udp_server_get_rate_burst: (get-property rate-burst)
+ * @self: a server
+ *
+ * Gets [property@UdpServer:rate-burst].
+ *
+ * Returns: how many messages a host may send at once
+ */
+guint
+es_udp_server_get_rate_burst (EsUdpServer *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), 0);
+
+  return get_private (self)->rate_burst;
+}
+
+/**
+ * es_udp_server_set_rate_burst: (set-property rate-burst)
+ * @self: a server
+ * @rate_burst: how many messages a host may send at once, from 1 to 1000000000
+ *
+ * Sets [property@UdpServer:rate-burst]. Acts at once.
+ */
+void
+es_udp_server_set_rate_burst (EsUdpServer *self,
+                              guint rate_burst)
+{
+  EsUdpServerPrivate *priv = get_private (self);
+
+  g_return_if_fail (ES_IS_UDP_SERVER (self));
+  g_return_if_fail (rate_burst >= 1 && rate_burst <= MAX_RATE);
+
+  if (priv->rate_burst == rate_burst)
+    return;
+  priv->rate_burst = rate_burst;
+  es_rate_rule_set (&priv->rate_rule, priv->rate_limit, priv->rate_burst);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_RATE_BURST]);
+}
+
+/**
+ * es_udp_server_set_amplification_limit:
+ * @self: a server
+ * @factor: how many bytes may be sent for each that came; 0, the default: any number
+ *
+ * Bounds what an address that is no peer is sent: at most @factor times the bytes that it sent. So
+ * a server is of little use to those who forge the address of a victim (RFC 9000, section 8.1, lets
+ * three be sent for one).
+ *
+ * A send over the limit fails with %G_IO_ERROR_PERMISSION_DENIED, and so does one to an address
+ * that no message came from. What counts is the address that came with a message: one that was made
+ * otherwise has sent nothing. Acts at once.
+ */
+void
+es_udp_server_set_amplification_limit (EsUdpServer *self,
+                                       guint factor)
+{
+  g_return_if_fail (ES_IS_UDP_SERVER (self));
+
+  atomic_store (&get_private (self)->amplification_limit, factor);
 }

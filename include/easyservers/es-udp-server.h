@@ -96,4 +96,22 @@ guint es_udp_server_send_to_peers (EsUdpServer *self,
                                    GBytes *message,
                                    EsPeer *except);
 
+ES_API
+guint es_udp_server_get_rate_limit (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_rate_limit (EsUdpServer *self,
+                                   guint rate_limit);
+
+ES_API
+guint es_udp_server_get_rate_burst (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_rate_burst (EsUdpServer *self,
+                                   guint rate_burst);
+
+ES_API
+void es_udp_server_set_amplification_limit (EsUdpServer *self,
+                                            guint factor);
+
 G_END_DECLS
