@@ -90,6 +90,7 @@ typedef struct
 
   /* Under the start lock, which comes first. */
   GMutex start_lock;
+  gboolean was_stopped; /* so that no send starts it any more */
 
   /* Under the lock. */
   GMutex lock;
@@ -490,11 +491,23 @@ count_stop (EsEndpoint *self)
   priv->n_stops++;
 }
 
+/* (transfer full) (nullable) Takes the crew that was at work, and lets no send put another one to
+ * work, be it that of a job which is about to end. */
+static EsCrew *
+retire_crew (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->start_lock);
+
+  priv->was_stopped = TRUE;
+  return replace_crew (self, NULL);
+}
+
 /* Stops, in the endpoint's context. */
 static void
 stop_here (EsEndpoint *self)
 {
-  EsCrew *crew = replace_crew (self, NULL);
+  EsCrew *crew = retire_crew (self);
   gboolean was_running = crew != NULL;
 
   if (was_running && get_private (self)->vtable->give_up != NULL)
@@ -553,12 +566,27 @@ start_in (EsEndpoint *self,
   return es_endpoint_is_running (self) || open_crew (self, error);
 }
 
-/* Starts in the context of the thread that made the endpoint, from any thread. */
+/* Whether a send may start the endpoint. */
+static gboolean
+may_start_by_itself (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  return priv->vtable->starts_by_itself && !priv->was_stopped;
+}
+
+/* Starts in the context of the thread that made the endpoint, from any thread. Returns TRUE also
+ * where nothing is to be started. */
 static gboolean
 start_by_itself (EsEndpoint *self,
                  GError **error)
 {
-  if (!start_in (self, error))
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->start_lock);
+
+  if (es_endpoint_is_running (self) || !may_start_by_itself (self))
+    return TRUE;
+  if (!open_crew (self, error))
     return FALSE;
   invoke_later (self, tell_state, g_object_ref (self), g_object_unref);
   return TRUE;
@@ -574,7 +602,7 @@ find_lane (EsEndpoint *self,
   if (lane != NULL)
     return es_lane_ref (lane);
   lane = ref_lane (self);
-  if (lane == NULL && get_private (self)->vtable->starts_by_itself && start_by_itself (self, error))
+  if (lane == NULL && start_by_itself (self, error))
     lane = ref_lane (self);
   if (lane == NULL && (error == NULL || *error == NULL))
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The endpoint is not running");

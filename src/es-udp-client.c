@@ -25,7 +25,7 @@
  * A client that is connected hears its server alone, and [signal@Endpoint::error] tells with
  * %G_IO_ERROR_CONNECTION_REFUSED when nobody listens there. One that is not connected talks to any
  * address. The first send starts a client that was not started, in the default main context of the
- * thread that made it.
+ * thread that made it. One that was stopped is started by [method@Endpoint.start] alone.
  *
  * ## Requests
  *
