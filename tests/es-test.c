@@ -44,6 +44,14 @@ es_test_iterate (gint64 deadline)
   return g_get_monotonic_time () < deadline;
 }
 
+/* Lets other threads run. Returns FALSE when the deadline is over. */
+gboolean
+es_test_spin (gint64 deadline)
+{
+  g_thread_yield ();
+  return g_get_monotonic_time () < deadline;
+}
+
 /* Lets the thread-default main context do all that it can do now. */
 void
 es_test_settle (void)

@@ -18,6 +18,19 @@
   }                                                                       \
   G_STMT_END
 
+/* The same, while nobody iterates the context. */
+#define es_test_spin_until(condition)                                     \
+  G_STMT_START                                                            \
+  {                                                                       \
+    gint64 es_test_deadline = es_test_get_deadline ();                    \
+                                                                          \
+    while (!(condition))                                                  \
+      if (!es_test_spin (es_test_deadline))                               \
+        g_assertion_message (G_LOG_DOMAIN, __FILE__, __LINE__, G_STRFUNC, \
+                             "waited in vain until (" #condition ")");    \
+  }                                                                       \
+  G_STMT_END
+
 /* The call is the caller's mistake, and says so by a critical that names what was asked for. */
 #define es_test_assert_critical(call, assertion)                                             \
   G_STMT_START                                                                               \
@@ -31,6 +44,8 @@
 gint64 es_test_get_deadline (void);
 
 gboolean es_test_iterate (gint64 deadline);
+
+gboolean es_test_spin (gint64 deadline);
 
 void es_test_settle (void);
 

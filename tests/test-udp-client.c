@@ -246,17 +246,22 @@ test_udp_client_starts_once (void)
 }
 
 static void
-test_udp_client_starts_again (void)
+test_udp_client_stays_stopped (void)
 {
   g_autoptr (EsUdpServer) server = es_test_start_echo_server ();
   g_autoptr (EsUdpClient) client = es_test_start_client (server);
+  g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A client that was stopped starts again with a send, connected as before.");
+  g_test_summary ("A client that was stopped is started by no send, and is connected as before when it is.");
 
   assert_echoed (client);
   es_endpoint_stop (ES_ENDPOINT (client));
-  g_assert_nonnull (es_udp_client_get_remote_address (client));
+  g_assert_false (es_endpoint_send_text (ES_ENDPOINT (client), "hello", NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+  g_assert_cmpstr (error->message, ==, "Could not send to the connected server: The endpoint is not running");
+  g_assert_false (es_endpoint_is_running (ES_ENDPOINT (client)));
 
+  start (client);
   assert_echoed (client);
 }
 
@@ -813,7 +818,7 @@ add_send_tests (void)
   g_test_add_func ("/udp-client/starts-with-first-send", test_udp_client_starts_with_first_send);
   g_test_add_func ("/udp-client/starts-with-first-send-of-a-thread", test_udp_client_starts_with_first_send_of_a_thread);
   g_test_add_func ("/udp-client/starts-once", test_udp_client_starts_once);
-  g_test_add_func ("/udp-client/starts-again", test_udp_client_starts_again);
+  g_test_add_func ("/udp-client/stays-stopped", test_udp_client_stays_stopped);
   g_test_add_func ("/udp-client/speaks-to-both", test_udp_client_speaks_to_both);
   g_test_add_func ("/udp-client/sends-to-nobody", test_udp_client_sends_to_nobody);
   g_test_add_func ("/udp-client/out-of-descriptors", test_udp_client_out_of_descriptors);
