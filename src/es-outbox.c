@@ -312,6 +312,7 @@ send_chunk (EsOutbox *self,
     return n;
 
   drop_tail (self, self->tail - self->head);
+  update_state (self, FALSE);
   g_propagate_error (error, g_steal_pointer (&problem));
   return n_done - n_others;
 }
