@@ -614,6 +614,26 @@ test_wire_sends_alone_to_unix_sockets (void)
 }
 
 static void
+test_wire_waits_for_no_unix_receiver (void)
+{
+  g_autoptr (Sender) sender =
+    sender_new_for (g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_DEFAULT, NULL), TRUE);
+  EsNative to = { .un = { .sun_family = AF_UNIX, .sun_path = "/a" } };
+  EsLocal from = { .family = AF_UNSPEC };
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("A Unix receiver that does not read loses its messages, and holds up no other's.");
+
+  to.size = sizeof to.un;
+  g_socket_set_blocking (sender->socket, FALSE);
+  kernel.fault = (Fault){ .problem = EAGAIN, .n_times = 1 };
+  add_to (sender, 100, &to, &from);
+  g_assert_cmpint (offer (sender, &error), ==, -1);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  g_assert_cmpint (offer (sender, NULL), ==, 1);
+}
+
+static void
 test_wire_gives_up_trains_on_eio (void)
 {
   g_autoptr (Sender) sender = sender_new ();
@@ -1100,6 +1120,7 @@ main (int argc,
   add_fast ("/wire/limits-bytes", test_wire_limits_bytes);
   g_test_add_func ("/wire/sends-alone-where-asked", test_wire_sends_alone_where_asked);
   g_test_add_func ("/wire/sends-alone-to-unix-sockets", test_wire_sends_alone_to_unix_sockets);
+  g_test_add_func ("/wire/waits-for-no-unix-receiver", test_wire_waits_for_no_unix_receiver);
   add_fast ("/wire/gives-up-trains-on-eio", test_wire_gives_up_trains_on_eio);
   add_fast ("/wire/learns-size-of-path", test_wire_learns_size_of_path);
   add_fast ("/wire/learns-nothing-from-bad-receiver", test_wire_learns_nothing_from_bad_receiver);
