@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2016
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # What the tests of the packages share. They read it first, from the top of the sources.
