@@ -449,9 +449,12 @@ local_of_message_to (Reader *reader,
 {
   g_autoptr (GSocketAddress) to = address_of (reader, host);
   g_autoptr (GSocket) from = open_socket (strchr (host, ':') != NULL ? "::1" : "127.0.0.1");
+  EsArrival arrival;
 
   send_to (from, to, "hello", 5);
-  return *next (reader).local;
+  arrival = next (reader);
+  g_assert_false (arrival.is_to_many);
+  return *arrival.local;
 }
 
 static void
@@ -994,6 +997,35 @@ family_of_local (const char *host)
   return next (reader).local->family;
 }
 
+/* Whether the batch says that a message went to many, of which the kernel names destination and our
+ * own address. */
+static gboolean
+is_to_many (guint32 destination,
+            guint32 own)
+{
+  g_autoptr (Reader) reader = reader_new_made_up ();
+  struct in_pktinfo info = { .ipi_addr.s_addr = htonl (destination), .ipi_spec_dst.s_addr = htonl (own) };
+  EsArrival arrival;
+
+  add_control (add_waiting ("hello", 5), IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+  add_waiting ("other", 5);
+  arrival = next (reader);
+  assert_local (*arrival.local, AF_INET, "192.0.2.1");
+  g_assert_false (next (reader).is_to_many);
+  return arrival.is_to_many;
+}
+
+static void
+test_batch_tells_what_went_to_many (void)
+{
+  g_test_summary ("A message to a group or to everyone is told, and our own address in that network.");
+
+  g_assert_true (is_to_many (0xe0000001, 0xc0000201));
+  g_assert_true (is_to_many (0xc00002ff, 0xc0000201));
+  g_assert_true (is_to_many (0xffffffff, 0xc0000201));
+  g_assert_false (is_to_many (0xc0000201, 0xc0000201));
+}
+
 static void
 test_batch_tells_usable_addresses (void)
 {
@@ -1063,6 +1095,7 @@ main (int argc,
   add_fast ("/batch/splits-nothing-without-size", test_batch_splits_nothing_without_size);
   add_fast ("/batch/counts-trains-as-one", test_batch_counts_trains_as_one);
   add_fast ("/batch/reads-controls-in-any-order", test_batch_reads_controls_in_any_order);
+  add_fast ("/batch/tells-what-went-to-many", test_batch_tells_what_went_to_many);
   add_fast ("/batch/tells-usable-addresses", test_batch_tells_usable_addresses);
   add_fast ("/batch/tells-what-lost-its-control", test_batch_tells_what_lost_its_control);
 

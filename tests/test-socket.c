@@ -6,6 +6,7 @@
 
 #include <gio/gunixsocketaddress.h>
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
@@ -331,6 +332,75 @@ test_socket_tells_what_was_granted (void)
 }
 
 static void
+assert_multicast (GSocket *socket,
+                  int level,
+                  int ttl_name,
+                  int loopback_name)
+{
+  g_assert_cmpint (get_option (socket, level, ttl_name), ==, 7);
+  g_assert_cmpint (get_option (socket, level, loopback_name), ==, 1);
+  es_socket_set_multicast_ttl (socket, 255);
+  es_socket_set_multicast_loopback (socket, FALSE);
+  g_assert_cmpint (get_option (socket, level, ttl_name), ==, 255);
+  g_assert_cmpint (get_option (socket, level, loopback_name), ==, 0);
+  es_socket_set_multicast_ttl (socket, 7);
+  es_socket_set_multicast_loopback (socket, TRUE);
+}
+
+static void
+test_socket_sets_multicast_of_each_family (void)
+{
+  EsSocketOptions options = plain;
+  g_autoptr (GSocket) socket4 = NULL;
+  g_autoptr (GSocket) socket6 = NULL;
+
+  g_test_summary ("How far and whether back multicast goes is set in each family that a socket has.");
+
+  options.multicast_ttl = 7;
+  options.multicast_loopback = TRUE;
+  socket4 = bind_at ("0.0.0.0", 0, &options);
+  assert_multicast (socket4, IPPROTO_IP, IP_MULTICAST_TTL, IP_MULTICAST_LOOP);
+  if (skip_without_ip6 ())
+    return;
+  socket6 = bind_at ("::", 0, &options);
+  assert_multicast (socket6, IPPROTO_IP, IP_MULTICAST_TTL, IP_MULTICAST_LOOP);
+  assert_multicast (socket6, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_LOOP);
+}
+
+static void
+test_socket_hears_joined_groups_alone (void)
+{
+  g_autoptr (GSocket) socket4 = bind_at ("0.0.0.0", 0, &plain);
+  g_autoptr (GSocket) socket6 = NULL;
+
+  g_test_summary ("A socket hears no group that only another one on this host has joined.");
+
+  g_assert_cmpint (get_option (socket4, IPPROTO_IP, IP_MULTICAST_ALL), ==, 0);
+  if (skip_without_ip6 ())
+    return;
+  socket6 = bind_at ("::", 0, &plain);
+  g_assert_cmpint (get_option (socket6, IPPROTO_IP, IP_MULTICAST_ALL), ==, 0);
+  g_assert_cmpint (get_option (socket6, IPPROTO_IPV6, IPV6_MULTICAST_ALL), ==, 0);
+}
+
+static void
+test_socket_chooses_multicast_interface (void)
+{
+  g_autoptr (GSocket) socket6 = NULL;
+  guint loopback = if_nametoindex ("lo");
+
+  g_test_summary ("The interface that multicast leaves by is set, and left to the routes again.");
+
+  if (loopback == 0 || skip_without_ip6 ())
+    return;
+  socket6 = bind_at ("::", 0, &plain);
+  es_socket_set_multicast_interface (socket6, loopback);
+  g_assert_cmpint (get_option (socket6, IPPROTO_IPV6, IPV6_MULTICAST_IF), ==, loopback);
+  es_socket_set_multicast_interface (socket6, 0);
+  g_assert_cmpint (get_option (socket6, IPPROTO_IPV6, IPV6_MULTICAST_IF), ==, 0);
+}
+
+static void
 assert_wildcard (const char *host,
                  gboolean expected)
 {
@@ -465,6 +535,9 @@ main (int argc,
   g_test_add_func ("/socket/broadcasts-where-asked", test_socket_broadcasts_where_asked);
   g_test_add_func ("/socket/grants-buffer-sizes", test_socket_grants_buffer_sizes);
   g_test_add_func ("/socket/tells-what-was-granted", test_socket_tells_what_was_granted);
+  g_test_add_func ("/socket/sets-multicast-of-each-family", test_socket_sets_multicast_of_each_family);
+  g_test_add_func ("/socket/hears-joined-groups-alone", test_socket_hears_joined_groups_alone);
+  g_test_add_func ("/socket/chooses-multicast-interface", test_socket_chooses_multicast_interface);
   g_test_add_func ("/socket/knows-wildcards", test_socket_knows_wildcards);
   g_test_add_func ("/socket/connected-is-no-wildcard", test_socket_connected_is_no_wildcard);
   g_test_add_func ("/socket/enables-segments", test_socket_enables_segments);
