@@ -7,7 +7,7 @@ class Mirror : EasyServers.UdpServer {
     try {
       send (this, message, address);
     } catch (Error e) {
-      error (e.message);
+      GLib.error (e.message);
     }
   }
 }
