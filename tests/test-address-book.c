@@ -157,6 +157,31 @@ test_address_book_tells_local_addresses_apart (void)
 }
 
 static void
+test_address_book_remembers_many_local_addresses (void)
+{
+  g_autoptr (EsAddressBook) book = es_address_book_new (ORIGIN);
+  EsNative sender4 = native_of ("192.0.2.1", 1);
+  EsNative sender6 = native_of ("2001:db8::1", 1);
+  EsLocal local4 = local_of ("127.0.0.0");
+  EsLocal local6 = local_of ("2001:db8::");
+
+  g_test_summary ("One sender that asks many of our addresses is remembered for each.");
+
+  for (guint i = 0; i < 250; i++)
+    {
+      g_autoptr (GSocketAddress) address4 = NULL;
+      g_autoptr (GSocketAddress) address6 = NULL;
+
+      ((guint8 *) &local4.ip4)[3] = i;
+      local6.ip6.s6_addr[15] = i;
+      address4 = es_address_book_lookup (book, &sender4, &local4);
+      address6 = es_address_book_lookup (book, &sender6, &local6);
+    }
+
+  g_assert_cmpuint (es_address_book_get_n_remembered (book), ==, 500);
+}
+
+static void
 test_address_book_forgets_unix_senders (void)
 {
   g_autoptr (EsAddressBook) book = es_address_book_new (ORIGIN);
@@ -384,6 +409,7 @@ main (int argc,
   g_test_add_func ("/address-book/address-equals-a-users", test_address_book_address_equals_a_users);
   g_test_add_func ("/address-book/tells-senders-apart", test_address_book_tells_senders_apart);
   g_test_add_func ("/address-book/tells-local-addresses-apart", test_address_book_tells_local_addresses_apart);
+  g_test_add_func ("/address-book/remembers-many-local-addresses", test_address_book_remembers_many_local_addresses);
   g_test_add_func ("/address-book/forgets-unix-senders", test_address_book_forgets_unix_senders);
   g_test_add_func ("/address-book/answers-from-address-asked", test_address_book_answers_from_address_asked);
   g_test_add_func ("/address-book/routes-a-users-address", test_address_book_routes_a_users_address);

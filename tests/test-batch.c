@@ -631,14 +631,17 @@ test_batch_reads_names_in_any_order (void)
     {
       Waiting *waiting = add_waiting ("hello", 5);
       g_autoptr (GSocketAddress) sender = NULL;
+      EsArrival arrival;
       g_autofree char *text = NULL;
       g_autofree char *expected = NULL;
 
       g_clear_object (&waiting->sender);
       waiting->sender = hosts[i] != NULL ? g_inet_socket_address_new_from_string (hosts[i], 7) : NULL;
       expected = hosts[i] != NULL ? es_address_to_string (waiting->sender) : g_strdup ("anonymous");
-      sender = es_native_to_address (next (reader).sender);
+      arrival = next (reader);
+      sender = es_native_to_address (arrival.sender);
       text = es_address_to_string (sender);
+      g_assert_cmpint (es_native_is_ip (arrival.sender), ==, hosts[i] != NULL);
       g_assert_cmpstr (text, ==, expected);
     }
 }
@@ -756,7 +759,7 @@ skip_without_trains (Reader *reader)
   g_autoptr (GSocketAddress) to = address_of (reader, "127.0.0.1");
   g_autoptr (GSocket) from = open_socket ("127.0.0.1");
 
-  if (!es_socket_enable_segments (reader->socket) || !send_train (from, to, "abc", 3, 1))
+  if (!es_socket_enable_segments (from) || !send_train (from, to, "abc", 3, 1))
     {
       g_test_skip ("This kernel does not coalesce messages");
       return TRUE;
@@ -985,6 +988,25 @@ test_batch_reads_controls_in_any_order (void)
   g_assert_cmpint (next (reader).local->family, ==, AF_UNSPEC);
 }
 
+static void
+test_batch_forgets_earlier_controls (void)
+{
+  g_autoptr (Reader) reader = reader_new_made_up ();
+  struct in_pktinfo info = { .ipi_addr.s_addr = htonl (0xe0000001), .ipi_spec_dst.s_addr = htonl (0x7f000002) };
+  EsArrival arrival;
+
+  g_test_summary ("What was said of a message is not said of the next one in its slot.");
+
+  add_control (add_train ((const guint8 *) "ab", 2, 1), IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+  assert_train (reader, (const guint8 *) "ab", 2, 1);
+  add_waiting ("ab", 2);
+  arrival = next (reader);
+
+  g_assert_cmpmem (arrival.data, arrival.size, "ab", 2);
+  g_assert_cmpint (arrival.local->family, ==, AF_UNSPEC);
+  g_assert_false (arrival.is_to_many);
+}
+
 /* What the batch makes of the address that a message to @host came to. */
 static sa_family_t
 family_of_local (const char *host)
@@ -1095,6 +1117,7 @@ main (int argc,
   add_fast ("/batch/splits-nothing-without-size", test_batch_splits_nothing_without_size);
   add_fast ("/batch/counts-trains-as-one", test_batch_counts_trains_as_one);
   add_fast ("/batch/reads-controls-in-any-order", test_batch_reads_controls_in_any_order);
+  add_fast ("/batch/forgets-earlier-controls", test_batch_forgets_earlier_controls);
   add_fast ("/batch/tells-what-went-to-many", test_batch_tells_what_went_to_many);
   add_fast ("/batch/tells-usable-addresses", test_batch_tells_usable_addresses);
   add_fast ("/batch/tells-what-lost-its-control", test_batch_tells_what_lost_its_control);

@@ -222,6 +222,7 @@ test_native_copy_is_whole (void)
       es_native_copy (&copy, &from[i]);
       g_assert_cmpmem (&copy.any, copy.size, &from[i].any, from[i].size);
       g_assert_true (es_native_equal (&copy, &from[i]));
+      g_assert_cmpuint (es_native_hash (&copy), ==, es_native_hash (&from[i]));
     }
 }
 
@@ -232,6 +233,7 @@ assert_different (EsNative a,
   g_assert_true (es_native_equal (&a, &a));
   g_assert_false (es_native_equal (&a, &b));
   g_assert_false (es_native_equal (&b, &a));
+  g_assert_cmpuint (es_native_hash (&a), !=, es_native_hash (&b));
 }
 
 static void
@@ -261,6 +263,37 @@ test_native_equal_in_spite_of_flow_label (void)
   b.ip6.sin6_flowinfo = 7;
 
   g_assert_true (es_native_equal (&a, &b));
+  g_assert_cmpuint (es_native_hash (&a), ==, es_native_hash (&b));
+}
+
+/* Counts how the hashes of peers that count up fall into a small table. */
+static void
+assert_spreads (const EsNative *native,
+                guint16 *port,
+                guint8 *host)
+{
+  guint n_in[1024] = { 0 };
+
+  for (guint i = 0; i < 64 * G_N_ELEMENTS (n_in); i++)
+    {
+      *port = htons (1024 + i % 16384);
+      *host = i / 16384;
+      n_in[es_native_hash (native) % G_N_ELEMENTS (n_in)]++;
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (n_in); i++)
+    g_assert_cmpuint (n_in[i], <, 3 * 64);
+}
+
+static void
+test_native_hash_spreads_peers (void)
+{
+  EsNative native4 = ip4 ("192.0.2.0", 0);
+  EsNative native6 = ip6 ("2001:db8::", 0, 0);
+
+  g_test_summary ("Peers whose addresses and ports count up are spread over a table.");
+
+  assert_spreads (&native4, &native4.ip4.sin_port, (guint8 *) &native4.ip4.sin_addr + 3);
+  assert_spreads (&native6, &native6.ip6.sin6_port, &native6.ip6.sin6_addr.s6_addr[15]);
 }
 
 static void
@@ -315,6 +348,7 @@ main (int argc,
   g_test_add_func ("/native/copy-is-whole", test_native_copy_is_whole);
   g_test_add_func ("/native/different-by-each-part", test_native_different_by_each_part);
   g_test_add_func ("/native/equal-in-spite-of-flow-label", test_native_equal_in_spite_of_flow_label);
+  g_test_add_func ("/native/hash-spreads-peers", test_native_hash_spreads_peers);
   g_test_add_func ("/native/refuses-what-is-too-long", test_native_refuses_what_is_too_long);
   g_test_add_func ("/native/local-equal", test_native_local_equal);
 
