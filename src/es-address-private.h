@@ -37,3 +37,9 @@ gboolean es_address_to_route (GSocketAddress *address,
                               EsNative *to,
                               EsLocal *from,
                               GError **error);
+
+/* The same for the address of a message that came in that very run. Returns FALSE for any other. */
+gboolean es_address_to_answer (GSocketAddress *address,
+                               guint origin,
+                               EsNative *to,
+                               EsLocal *from);

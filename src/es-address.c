@@ -24,9 +24,12 @@ struct _EsSenderAddress
 
 G_DEFINE_FINAL_TYPE (EsSenderAddress, es_sender_address, G_TYPE_INET_SOCKET_ADDRESS)
 
+static GType sender_type;
+
 static void
 es_sender_address_class_init (EsSenderAddressClass *klass)
 {
+  sender_type = G_TYPE_FROM_CLASS (klass);
 }
 
 static void
@@ -76,6 +79,13 @@ es_sender_address_is_for (EsSenderAddress *self,
   return es_native_ip_equal (&self->native, &native->ip) && es_local_equal (&self->local, local);
 }
 
+/* (nullable) By the very type, which nobody can derive from, and so at the cost of a comparison. */
+static inline EsSenderAddress *
+cast_to_sender (GSocketAddress *address)
+{
+  return address != NULL && G_OBJECT_TYPE (address) == sender_type ? (EsSenderAddress *) address : NULL;
+}
+
 gboolean
 es_address_to_route (GSocketAddress *address,
                      guint origin,
@@ -83,24 +93,32 @@ es_address_to_route (GSocketAddress *address,
                      EsLocal *from,
                      GError **error)
 {
-  EsSenderAddress *sender;
+  EsSenderAddress *sender = cast_to_sender (address);
 
   from->family = AF_UNSPEC;
-  if (G_OBJECT_TYPE (address) != ES_TYPE_SENDER_ADDRESS)
+  if (sender == NULL)
     return es_native_from_address (to, address, error);
-
-  sender = ES_SENDER_ADDRESS (address);
+  to->ip = sender->native;
   to->size = native_ip_size (sender->native.family);
-  memcpy (&to->any, &sender->native, to->size);
   if (sender->origin == origin)
     *from = sender->local;
   return TRUE;
 }
 
-static EsSenderAddress *
-cast_to_sender (GSocketAddress *address)
+gboolean
+es_address_to_answer (GSocketAddress *address,
+                      guint origin,
+                      EsNative *to,
+                      EsLocal *from)
 {
-  return G_OBJECT_TYPE (address) == ES_TYPE_SENDER_ADDRESS ? ES_SENDER_ADDRESS (address) : NULL;
+  EsSenderAddress *sender = cast_to_sender (address);
+
+  if (sender == NULL || sender->origin != origin)
+    return FALSE;
+  to->ip = sender->native;
+  to->size = native_ip_size (sender->native.family);
+  *from = sender->local;
+  return TRUE;
 }
 
 void

@@ -108,17 +108,16 @@ es_crew_new (GPtrArray *sockets,
       own.ignores_broadcasts = i > 0;
       if (!add_worker (self, &own, funcs, owner, sockets->len == 1 ? context : NULL, error))
         {
-          es_crew_free (self, NULL);
+          es_crew_free (self);
           return NULL;
         }
     }
   return self;
 }
 
-/* Closes all lanes, in the endpoint's context, and adds to @stats (nullable) what they did. */
+/* Closes all lanes, in the endpoint's context. */
 void
-es_crew_free (EsCrew *self,
-              EsStats *stats)
+es_crew_close (EsCrew *self)
 {
   g_ptr_array_foreach (self->workers, (GFunc) (void (*) (void)) quit_worker, NULL);
   for (guint i = 0; i < self->workers->len; i++)
@@ -126,12 +125,16 @@ es_crew_free (EsCrew *self,
       EsWorker *worker = self->workers->pdata[i];
 
       if (worker->thread != NULL)
-        g_thread_join (worker->thread);
+        g_thread_join (g_steal_pointer (&worker->thread));
       else if (worker->lane != NULL)
         es_lane_close (worker->lane);
     }
-  if (stats != NULL)
-    es_crew_add_stats (self, stats);
+}
+
+void
+es_crew_free (EsCrew *self)
+{
+  es_crew_close (self);
   g_ptr_array_unref (self->workers);
   g_free (self);
 }

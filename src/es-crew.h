@@ -13,8 +13,9 @@ EsCrew *es_crew_new (GPtrArray *sockets,
                      GMainContext *context,
                      GError **error);
 
-void es_crew_free (EsCrew *self,
-                   EsStats *stats);
+void es_crew_close (EsCrew *self);
+
+void es_crew_free (EsCrew *self);
 
 EsLane *es_crew_get_first_lane (EsCrew *self);
 

@@ -21,7 +21,7 @@ typedef struct
   void (*configure) (EsEndpoint *self,
                      EsLaneConfig *config);
 
-  /* Whether so many bytes may be sent to an address, in any thread. (nullable) */
+  /* Whether so many bytes may be sent to an address, in any thread, if the endpoint is limited. */
   gboolean (*may_send) (EsEndpoint *self,
                         GSocketAddress *address,
                         gsize size,
@@ -43,6 +43,10 @@ typedef struct
 } EsEndpointClassPrivate;
 
 EsEndpointClassPrivate *es_endpoint_class_get_private (EsEndpointClass *klass);
+
+/* Whether may_send is asked before each send. Thread-safe. */
+void es_endpoint_set_limited (EsEndpoint *self,
+                              gboolean is_limited);
 
 /* (transfer none) The endpoint's main context. Thread-safe. */
 GMainContext *es_endpoint_get_context (EsEndpoint *self);

@@ -86,6 +86,9 @@ typedef struct
   EsHandler *handler; /* (borrowed) (nullable) */
 
   /* Any thread. */
+  atomic_bool is_heard;   /* somebody listens to messages, as of the last dispatch */
+  atomic_bool is_limited; /* the subclass is to be asked before a send */
+  atomic_uint n_job_threads;
   atomic_uint n_tidings; /* how many workers' tidings wait to be told */
 
   /* Under the start lock, which comes first. */
@@ -97,11 +100,13 @@ typedef struct
   GMainContext *context; /* (owned) */
   GThread *home;         /* (borrowed) only compared: the thread that started the endpoint */
   EsCrew *crew;          /* (owned) (nullable) while it runs */
+  GPtrArray *leaving;    /* (owned) of EsCrew, that were replaced and are being closed */
   guint run;             /* names this run, or the last, among those of all endpoints */
   EsStats past;          /* of the runs that ended */
   guint n_stops;         /* so far */
   gboolean is_quitting;  /* the es_endpoint_run() that runs, or the next one, is to end */
-  GPtrArray *jobs;       /* (owned) of (owned) EsJob, that run or may still be started */
+  GCond job_gone;
+  GPtrArray *jobs; /* (owned) of (owned) EsJob, that run or may still be started */
 } EsEndpointPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_CODE (EsEndpoint,
@@ -249,6 +254,18 @@ tell_error (EsEndpoint *self,
   tell (self, error, address);
 }
 
+/* Looks once a dispatch whether anybody listens to messages: an emission that nobody hears would
+ * cost as much as a copy of the message. */
+static void
+on_lane_begin (gpointer owner)
+{
+  EsEndpointPrivate *priv = get_private (owner);
+  gboolean is_heard = ES_ENDPOINT_GET_CLASS (owner)->message_received != NULL ||
+                      g_signal_has_handler_pending (owner, signals[SIGNAL_MESSAGE_RECEIVED], 0, TRUE);
+
+  atomic_store_explicit (&priv->is_heard, is_heard, memory_order_relaxed);
+}
+
 static void
 on_lane_deliver (gpointer owner,
                  GBytes *message,
@@ -286,6 +303,7 @@ on_lane_writable (gpointer owner)
 }
 
 static const EsLaneFuncs lane_funcs = {
+  on_lane_begin,
   on_lane_deliver,
   on_lane_drop_too_long,
   on_lane_fail,
@@ -297,11 +315,13 @@ es_endpoint_real_deliver (EsEndpoint *self,
                           GBytes *message,
                           GSocketAddress *address)
 {
-  EsHandler *handler = g_atomic_pointer_get (&get_private (self)->handler);
+  EsEndpointPrivate *priv = get_private (self);
+  EsHandler *handler = g_atomic_pointer_get (&priv->handler);
 
   if (handler != NULL)
     handler->func (self, message, address, es_endpoint_send, handler->user_data);
-  g_signal_emit (self, signals[SIGNAL_MESSAGE_RECEIVED], 0, message, address, es_endpoint_send);
+  if (atomic_load_explicit (&priv->is_heard, memory_order_relaxed))
+    g_signal_emit (self, signals[SIGNAL_MESSAGE_RECEIVED], 0, message, address, es_endpoint_send);
 }
 
 /* Which of the kernel's ways to coalesce messages are used: all, but for tests, which switch them
@@ -371,23 +391,33 @@ replace_crew (EsEndpoint *self,
   EsCrew *before = priv->crew;
 
   priv->crew = crew;
+  if (before != NULL)
+    g_ptr_array_add (priv->leaving, before);
   return before;
 }
 
-/* Ends a crew, and takes over what it counted. */
+/* Ends a crew (nullable), and takes over what it counted, without a moment when that is missing. */
 static void
 dismiss_crew (EsEndpoint *self,
               EsCrew *crew)
 {
   EsEndpointPrivate *priv = get_private (self);
-  EsStats stats = { 0 };
 
   if (crew == NULL)
     return;
-  es_crew_free (crew, &stats);
+  es_crew_close (crew);
   g_mutex_lock (&priv->lock);
-  es_stats_add (&priv->past, &stats);
+  es_crew_add_stats (crew, &priv->past);
+  g_ptr_array_remove_fast (priv->leaving, crew);
   g_mutex_unlock (&priv->lock);
+  es_crew_free (crew);
+}
+
+static void
+add_crew_stats (gpointer crew,
+                gpointer stats)
+{
+  es_crew_add_stats (crew, stats);
 }
 
 static void
@@ -503,6 +533,19 @@ retire_crew (EsEndpoint *self)
   return replace_crew (self, NULL);
 }
 
+/* Ends the jobs, and waits until their threads are gone. */
+static void
+end_jobs (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  stop_jobs (self);
+  locker = g_mutex_locker_new (&priv->lock);
+  while (atomic_load (&priv->n_job_threads) > 0)
+    g_cond_wait (&priv->job_gone, &priv->lock);
+}
+
 /* Stops, in the endpoint's context. */
 static void
 stop_here (EsEndpoint *self)
@@ -513,7 +556,7 @@ stop_here (EsEndpoint *self)
   if (was_running && get_private (self)->vtable->give_up != NULL)
     get_private (self)->vtable->give_up (self);
   dismiss_crew (self, crew);
-  stop_jobs (self);
+  end_jobs (self);
   if (!was_running)
     return;
   count_stop (self);
@@ -597,11 +640,15 @@ static EsLane *
 find_lane (EsEndpoint *self,
            GError **error)
 {
-  EsLane *lane = es_lane_get_dispatching (self);
+  EsLane *own = es_lane_get_dispatching (self);
+  EsLane *lane = NULL;
 
-  if (lane != NULL)
-    return es_lane_ref (lane);
+  if (own != NULL && es_lane_is_open (own))
+    return es_lane_ref (own);
   lane = ref_lane (self);
+  /* A handler that a stop waits for may still answer. */
+  if (lane == NULL && own != NULL)
+    return es_lane_ref (own);
   if (lane == NULL && start_by_itself (self, error))
     lane = ref_lane (self);
   if (lane == NULL && (error == NULL || *error == NULL))
@@ -651,7 +698,7 @@ count_sendable (EsEndpoint *self,
 
       if (!check_size (size, limit, error))
         break;
-      if (priv->vtable->may_send != NULL && !priv->vtable->may_send (self, address, size, error))
+      if (atomic_load (&priv->is_limited) && !priv->vtable->may_send (self, address, size, error))
         break;
     }
   if (n > 0)
@@ -687,7 +734,6 @@ detach_jobs (EsEndpoint *self)
 
   for (guint i = 0; i < priv->jobs->len; i++)
     es_job_detach (priv->jobs->pdata[i]);
-  g_ptr_array_set_size (priv->jobs, 0);
 }
 
 /* Changes a property's value. Returns whether it was another. */
@@ -771,6 +817,16 @@ es_endpoint_constructed (GObject *object)
   get_private (self)->vtable = es_endpoint_class_get_private (ES_ENDPOINT_GET_CLASS (self));
 }
 
+/* Whether the calling thread is one that a stop waits for. */
+static gboolean
+runs_in_own_thread (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  return runs_in_own_job (self) ||
+         (es_lane_get_dispatching (self) != NULL && !g_main_context_is_owner (priv->context));
+}
+
 static void
 silence (EsLane *lane,
          gpointer data)
@@ -785,7 +841,7 @@ es_endpoint_dispose (GObject *object)
   EsEndpoint *self = ES_ENDPOINT (object);
   EsEndpointPrivate *priv = get_private (self);
 
-  if (runs_in_own_job (self) || !g_main_context_acquire (priv->context))
+  if (runs_in_own_thread (self) || !g_main_context_acquire (priv->context))
     {
       foreach_lane (self, silence);
       request_stop (self);
@@ -793,6 +849,7 @@ es_endpoint_dispose (GObject *object)
     }
   stop_here (self);
   detach_jobs (self);
+  end_jobs (self);
   es_endpoint_leave_context (self);
   G_OBJECT_CLASS (es_endpoint_parent_class)->dispose (object);
 }
@@ -804,7 +861,9 @@ es_endpoint_finalize (GObject *object)
 
   g_ptr_array_unref (priv->handlers);
   g_ptr_array_unref (priv->jobs);
+  g_ptr_array_unref (priv->leaving);
   g_main_context_unref (priv->context);
+  g_cond_clear (&priv->job_gone);
   g_mutex_clear (&priv->lock);
   g_mutex_clear (&priv->start_lock);
   G_OBJECT_CLASS (es_endpoint_parent_class)->finalize (object);
@@ -1109,9 +1168,11 @@ es_endpoint_init (EsEndpoint *self)
 
   g_mutex_init (&priv->start_lock);
   g_mutex_init (&priv->lock);
+  g_cond_init (&priv->job_gone);
   priv->context = g_main_context_ref_thread_default ();
   priv->home = g_thread_self ();
   priv->handlers = g_ptr_array_new_with_free_func (free_handler);
+  priv->leaving = g_ptr_array_new ();
   priv->jobs = g_ptr_array_new_with_free_func (g_object_unref);
   priv->max_threads = DEFAULT_MAX_THREADS;
   priv->max_message_size = MAX_MESSAGE_SIZE;
@@ -1135,6 +1196,13 @@ es_endpoint_reopen (EsEndpoint *self,
     return FALSE;
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOCAL_ADDRESS]);
   return TRUE;
+}
+
+void
+es_endpoint_set_limited (EsEndpoint *self,
+                         gboolean is_limited)
+{
+  atomic_store (&get_private (self)->is_limited, is_limited);
 }
 
 gboolean
@@ -1426,8 +1494,14 @@ es_endpoint_send (EsEndpoint *self,
                   GSocketAddress *address,
                   GError **error)
 {
+  EsLane *lane = es_lane_get_dispatching (self);
+
   g_return_val_if_fail (message != NULL, FALSE);
 
+  /* An answer from a handler takes a shorter way. */
+  if (lane != NULL && !atomic_load_explicit (&get_private (self)->is_limited, memory_order_relaxed) &&
+      es_lane_answer (lane, message, address))
+    return TRUE;
   return es_endpoint_send_many (self, &message, 1, address, error) == 1;
 }
 
@@ -1559,16 +1633,34 @@ es_endpoint_set_message_func (EsEndpoint *self,
   g_atomic_pointer_set (&priv->handler, func != NULL ? handler : NULL);
 }
 
+static void
+on_job_begin (EsEndpoint *self)
+{
+  atomic_fetch_add (&get_private (self)->n_job_threads, 1);
+}
+
 /* A job has ended: nobody needs to end it any more. */
 static void
-on_job_ended (EsJob *job,
-              EsEndpoint *self)
+on_job_end (EsEndpoint *self,
+            EsJob *job)
 {
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
 
   g_ptr_array_remove (priv->jobs, job);
 }
+
+static void
+on_job_gone (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  atomic_fetch_sub (&priv->n_job_threads, 1);
+  g_cond_broadcast (&priv->job_gone);
+}
+
+static const EsJobFuncs job_funcs = { on_job_begin, on_job_end, on_job_gone };
 
 static void
 add_job (EsEndpoint *self,
@@ -1613,11 +1705,11 @@ es_endpoint_create_job (EsEndpoint *self,
   g_return_val_if_fail (func != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  job = es_job_new (name, self, func, user_data, destroy, on_job_ended);
+  job = es_job_new (name, self, func, user_data, destroy, &job_funcs);
   add_job (self, job);
   if (!start || es_job_start (job, error))
     return g_steal_pointer (&job);
-  on_job_ended (job, self);
+  on_job_end (self, job);
   return NULL;
 }
 
@@ -1664,6 +1756,7 @@ es_endpoint_get_stats (EsEndpoint *self)
   stats = es_stats_new ();
   locker = g_mutex_locker_new (&priv->lock);
   es_stats_add (stats, &priv->past);
+  g_ptr_array_foreach (priv->leaving, add_crew_stats, stats);
   if (priv->crew != NULL)
     es_crew_add_stats (priv->crew, stats);
   return stats;

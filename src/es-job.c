@@ -53,8 +53,8 @@ struct _EsJob
   gulong cancelled_id;
   EsJobFunc func;
   gpointer user_data;
-  GDestroyNotify destroy; /* (nullable) */
-  EsJobEndedFunc ended;
+  GDestroyNotify destroy;  /* (nullable) */
+  const EsJobFuncs *funcs; /* (borrowed) */
 
   /* Under the lock. */
   GMutex lock;
@@ -128,15 +128,14 @@ es_job_init (EsJob *self)
   self->cancelled_id = g_cancellable_connect (self->cancellable, G_CALLBACK (wake_sleepers), self, NULL);
 }
 
-/* (transfer full) A job that was not started. @ended: called in the job's thread when the function
- * has returned, while the endpoint still waits for the job. */
+/* (transfer full) A job that was not started. */
 EsJob *
 es_job_new (const char *name,
             EsEndpoint *endpoint,
             EsJobFunc func,
             gpointer user_data,
             GDestroyNotify destroy,
-            EsJobEndedFunc ended)
+            const EsJobFuncs *funcs)
 {
   EsJob *self = g_object_new (ES_TYPE_JOB, NULL);
 
@@ -145,7 +144,7 @@ es_job_new (const char *name,
   self->func = func;
   self->user_data = user_data;
   self->destroy = destroy;
-  self->ended = ended;
+  self->funcs = funcs;
   return self;
 }
 
@@ -171,16 +170,19 @@ es_job_is_own_thread (EsJob *self)
 static gpointer
 run_job (gpointer data)
 {
-  g_autoptr (EsJob) self = data;
+  EsJob *self = data;
+  EsEndpoint *endpoint = self->endpoint;
+  const EsJobFuncs *funcs = self->funcs;
 
-  self->func (self, self->endpoint, self->user_data);
+  self->func (self, endpoint, self->user_data);
   release_user_data (self);
-  self->ended (self, self->endpoint);
-
+  funcs->end (endpoint, self);
   g_mutex_lock (&self->lock);
   self->state = ES_JOB_ENDED;
   g_cond_broadcast (&self->changed);
   g_mutex_unlock (&self->lock);
+  g_object_unref (self);
+  funcs->gone (endpoint);
   return NULL;
 }
 
@@ -224,9 +226,11 @@ es_job_start (EsJob *self,
   if (!check_startable (self, error))
     return FALSE;
   g_strlcpy (name, self->name, sizeof name);
+  self->funcs->begin (self->endpoint);
   self->thread = g_thread_try_new (name, run_job, self, error);
   if (self->thread == NULL)
     {
+      self->funcs->gone (self->endpoint);
       g_prefix_error (error, "Could not start job “%s”: ", self->name);
       return FALSE;
     }

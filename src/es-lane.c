@@ -30,6 +30,9 @@
 /* So many messages may be put aside before no more are read. */
 #define MAX_ASIDE 65536
 
+/* What fits in a datagram of any kind, so that nobody need look which kind it is. */
+#define MAX_ANSWER_SIZE 65507
+
 /* The clock is asked after so many messages. */
 #define N_PER_CLOCK 8
 
@@ -44,14 +47,16 @@ struct _EsLane
   /* Set when made, then only read. */
   EsLaneConfig config; /* its socket (owned) */
   EsLaneFuncs funcs;
-  GObject *owner;                 /* (borrowed) closes the lane before it goes */
-  GMainContext *context;          /* (owned) */
-  EsPoolFunc deliver;             /* to the owner, or to the pool */
-  gpointer receiver;              /* (borrowed) what deliver takes */
-  EsPool *pool;                   /* (owned) (nullable) */
-  EsOutbox *outbox;               /* (owned) has a lock of its own */
-  GSocketAddress *local_address;  /* (owned) (nullable) */
-  GSocketAddress *remote_address; /* (owned) (nullable) the connected server's */
+  GObject *owner;        /* (borrowed) closes the lane before it goes */
+  GMainContext *context; /* (owned) */
+  void (*deliver) (gpointer receiver,
+                   GBytes *message,
+                   GSocketAddress *address); /* to the owner, or to the pool */
+  gpointer receiver;                         /* (borrowed) what deliver takes */
+  EsPool *pool;                              /* (owned) (nullable) */
+  EsOutbox *outbox;                          /* (owned) has a lock of its own */
+  GSocketAddress *local_address;             /* (owned) (nullable) */
+  GSocketAddress *remote_address;            /* (owned) (nullable) the connected server's */
   guint64 n_dropped_before;
 
   /* The lane's thread only. */
@@ -65,6 +70,7 @@ struct _EsLane
   GSource *outbox_source;  /* (owned) (nullable) */
   gpointer poll;           /* (nullable) the source's watch */
   GIOCondition events;
+  gboolean is_dispatching;
 
   /* Written in the lane's thread, read anywhere. */
   EsCounter messages_received;
@@ -93,12 +99,22 @@ typedef struct
   GSocketAddress *address; /* (owned) */
 } EsAside;
 
+/* The lane whose messages this thread handles, and how long what it sends may wait. */
 static _Thread_local EsLane *dispatching_lane; /* (nullable) (borrowed) */
+static _Thread_local EsOutboxHold dispatching_hold;
 
+/* Whether messages may be handed on, as far as users and pool are concerned. */
+static gboolean
+is_open (EsLane *self)
+{
+  return !self->is_closed && !atomic_load (&self->is_paused) && !atomic_load (&self->is_crowded);
+}
+
+/* Whether a dispatch is to read. While a handler runs a main loop of its own, none is. */
 static gboolean
 wants_input (EsLane *self)
 {
-  return !self->is_closed && !atomic_load (&self->is_paused) && !atomic_load (&self->is_crowded);
+  return is_open (self) && !self->is_dispatching;
 }
 
 /* Whether messages wait in memory that are wanted now. */
@@ -113,7 +129,7 @@ has_unread (EsLane *self)
 static gboolean
 goes_on (EsLane *self)
 {
-  return wants_input (self) && g_atomic_int_get (&self->owner->ref_count) > 1;
+  return is_open (self) && g_atomic_int_get (&self->owner->ref_count) > 1;
 }
 
 static void
@@ -296,20 +312,33 @@ send_queued (EsLane *self)
     tell_news (self);
 }
 
-/* The way of a datagram. */
+/* The way of a datagram. What handlers send in the meantime is held. */
+static void
+receive_and_deliver (EsLane *self)
+{
+  EsLane *outer = dispatching_lane;
+  EsOutboxHold outer_hold = dispatching_hold;
+
+  dispatching_lane = self;
+  dispatching_hold = ES_OUTBOX_HELD;
+  self->is_dispatching = TRUE;
+  self->funcs.begin (self->owner);
+  receive (self);
+  if (self->pool != NULL)
+    es_pool_commit (self->pool);
+  self->is_dispatching = FALSE;
+  dispatching_hold = outer_hold;
+  dispatching_lane = outer;
+}
+
 static void
 dispatch_lane (EsLane *self,
                GIOCondition events)
 {
   g_autoptr (GObject) owner = g_object_ref (self->owner);
-  EsLane *outer = dispatching_lane;
 
-  dispatching_lane = self;
   if (has_unread (self) || (wants_input (self) && (events & ~G_IO_OUT) != 0))
-    receive (self);
-  if (self->pool != NULL)
-    es_pool_commit (self->pool);
-  dispatching_lane = outer;
+    receive_and_deliver (self);
   if (!self->is_closed)
     send_queued (self);
 }
@@ -373,9 +402,11 @@ prepare_outbox (GSource *source,
                 int *timeout)
 {
   EsLane *self = lane_of (source);
+  gint64 held_until = es_outbox_get_held_until (self->outbox);
+  gint64 wait = held_until > 0 ? held_until - g_get_monotonic_time () : held_until;
 
-  *timeout = -1;
-  return es_outbox_is_held (self->outbox) || es_outbox_has_news (self->outbox);
+  *timeout = wait > 0 ? (wait + 999) / 1000 : -1;
+  return (held_until >= 0 && wait <= 0) || es_outbox_has_news (self->outbox);
 }
 
 static gboolean
@@ -410,6 +441,9 @@ attach_source (EsLane *self,
 
   ((EsLaneSource *) source)->lane = self;
   g_source_set_static_name (source, name);
+  /* GLib blocks a source that may not recurse, and that costs three system calls a dispatch: a
+   * lane that is dispatching looks after itself. */
+  g_source_set_can_recurse (source, TRUE);
   g_source_attach (source, self->context);
   return source;
 }
@@ -425,6 +459,34 @@ set_crowded (gpointer data,
     g_main_context_wakeup (self->context);
 }
 
+/* Handles a message in a thread of the pool. What it sends leaves with other answers, when the
+ * thread comes to an end or within a millisecond. */
+static void
+deliver_in_pool (gpointer data,
+                 GBytes *message,
+                 GSocketAddress *address)
+{
+  EsLane *self = data;
+  EsLane *outer = dispatching_lane;
+  EsOutboxHold outer_hold = dispatching_hold;
+
+  dispatching_lane = self;
+  dispatching_hold = ES_OUTBOX_HURRIED;
+  self->funcs.deliver (self->owner, message, address);
+  dispatching_hold = outer_hold;
+  dispatching_lane = outer;
+}
+
+static void
+settle_pool (gpointer data)
+{
+  EsLane *self = data;
+
+  es_outbox_flush (self->outbox);
+}
+
+static const EsPoolFuncs pool_funcs = { deliver_in_pool, settle_pool, set_crowded };
+
 /* Delivers straight to the owner, or by a pool. */
 static gboolean
 choose_delivery (EsLane *self,
@@ -434,7 +496,7 @@ choose_delivery (EsLane *self,
   self->receiver = self->owner;
   if (self->config.n_pool_threads == 0)
     return TRUE;
-  self->pool = es_pool_new (self->config.n_pool_threads, self->funcs.deliver, self->owner, set_crowded, self, error);
+  self->pool = es_pool_new (self->config.n_pool_threads, &pool_funcs, self, error);
   self->deliver = es_pool_add;
   self->receiver = self->pool;
   return self->pool != NULL;
@@ -602,13 +664,21 @@ es_lane_close (EsLane *self)
   g_mutex_unlock (&self->lock);
 }
 
-/* (nullable) (transfer none) The owner's lane of which the calling thread is in a dispatch. */
+/* (nullable) (transfer none) The owner's lane, closed or not, whose messages the calling thread
+ * handles. */
 EsLane *
 es_lane_get_dispatching (gpointer owner)
 {
   EsLane *lane = dispatching_lane;
 
-  return lane != NULL && lane->owner == owner && !lane->is_closed ? lane : NULL;
+  return lane != NULL && lane->owner == owner ? lane : NULL;
+}
+
+/* Whether no stop has begun. Thread-safe. */
+gboolean
+es_lane_is_open (EsLane *self)
+{
+  return !self->is_closed;
 }
 
 GSocket *
@@ -665,9 +735,12 @@ es_lane_run_burst (EsLane *self,
                    gpointer data)
 {
   EsLane *outer = dispatching_lane;
+  EsOutboxHold outer_hold = dispatching_hold;
 
   dispatching_lane = self;
+  dispatching_hold = ES_OUTBOX_HELD;
   func (data);
+  dispatching_hold = outer_hold;
   dispatching_lane = outer;
   if (outer != self)
     es_outbox_flush (self->outbox);
@@ -693,7 +766,22 @@ es_lane_send (EsLane *self,
     }
   if (address != NULL && !es_address_to_route (address, self->config.origin, &to, &from, error))
     return -1;
-  return es_outbox_send (self->outbox, messages, n_messages, &to, &from, dispatching_lane == self, error);
+  return es_outbox_send (self->outbox, messages, n_messages, &to, &from, dispatching_lane == self ? dispatching_hold : ES_OUTBOX_AT_ONCE, error);
+}
+
+/* Sends an answer from a handler, in the thread that it runs in. Returns FALSE, and has done nothing,
+ * if anything is out of the ordinary: es_lane_send() knows what then. */
+gboolean
+es_lane_answer (EsLane *self,
+                GBytes *message,
+                GSocketAddress *address)
+{
+  EsNative to;
+  EsLocal from;
+
+  if (g_bytes_get_size (message) > MAX_ANSWER_SIZE || !es_address_to_answer (address, self->config.origin, &to, &from))
+    return FALSE;
+  return es_outbox_hold (self->outbox, message, &to, &from, dispatching_hold);
 }
 
 static guint64

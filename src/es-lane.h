@@ -10,10 +10,12 @@
 
 typedef struct _EsLane EsLane;
 
-/* Whom a lane delivers to: called in the lane's context, the first in a pool's threads if the lane
- * has one. */
+/* Whom a lane delivers to: called in the lane's context, deliver in a pool's threads if the lane has
+ * one. */
 typedef struct
 {
+  /* A dispatch begins. */
+  void (*begin) (gpointer owner);
   void (*deliver) (gpointer owner,
                    GBytes *message,
                    GSocketAddress *address);
@@ -55,6 +57,8 @@ void es_lane_close (EsLane *self);
 
 EsLane *es_lane_get_dispatching (gpointer owner);
 
+gboolean es_lane_is_open (EsLane *self);
+
 GSocket *es_lane_get_socket (EsLane *self);
 
 GSocketAddress *es_lane_get_local_address (EsLane *self);
@@ -68,6 +72,10 @@ void es_lane_receive_aside (EsLane *self,
 void es_lane_run_burst (EsLane *self,
                         void (*func) (gpointer data),
                         gpointer data);
+
+gboolean es_lane_answer (EsLane *self,
+                         GBytes *message,
+                         GSocketAddress *address);
 
 int es_lane_send (EsLane *self,
                   GBytes **messages,

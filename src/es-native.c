@@ -9,21 +9,6 @@
 #include <stddef.h>
 #include <string.h>
 
-gboolean
-es_native_is_ip (const EsNative *self)
-{
-  return self->family == AF_INET || self->family == AF_INET6;
-}
-
-/* Copies what is used of an address, a quarter of the whole for an IP address. */
-void
-es_native_copy (EsNative *self,
-                const EsNative *from)
-{
-  memcpy (self, from, from->size);
-  self->size = from->size;
-}
-
 /* Turns ::ffff:a.b.c.d, as a dual-stack socket receives it, into a.b.c.d. */
 void
 es_native_unmap (EsNative *self)

@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -43,10 +44,23 @@ typedef struct
   };
 } EsLocal;
 
-gboolean es_native_is_ip (const EsNative *self);
+static inline gboolean
+es_native_is_ip (const EsNative *self)
+{
+  return self->family == AF_INET || self->family == AF_INET6;
+}
 
-void es_native_copy (EsNative *self,
-                     const EsNative *from);
+/* Copies what is used of an address, a quarter of the whole for an IP address. */
+static inline void
+es_native_copy (EsNative *self,
+                const EsNative *from)
+{
+  if (from->size <= sizeof from->ip)
+    self->ip = from->ip;
+  else
+    memcpy (&self->any, &from->any, from->size);
+  self->size = from->size;
+}
 
 void es_native_unmap (EsNative *self);
 

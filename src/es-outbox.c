@@ -20,6 +20,9 @@
 #define HOLD_MESSAGES 512
 #define HOLD_BYTES (1024 * 1024)
 
+/* How long a message is held whose sender may be slow to come to an end. */
+#define HURRY_USEC 1000
+
 /* How long a close may try to send what is left. */
 #define LINGER_USEC G_USEC_PER_SEC
 
@@ -43,7 +46,7 @@ struct _EsOutbox
   EsOutboxCounts counts;
 
   /* Written under the lock, read anywhere. */
-  atomic_bool is_held;
+  _Atomic gint64 held_until; /* monotonic microseconds; 0: now; -1: nothing is held */
   atomic_bool is_blocked;
   atomic_bool has_news;
 };
@@ -61,6 +64,7 @@ es_outbox_new (GSocket *socket,
   self->socket = g_object_ref (socket);
   self->context = g_main_context_ref (context);
   self->wire = es_wire_new (socket, segments);
+  atomic_init (&self->held_until, -1);
   return self;
 }
 
@@ -167,7 +171,7 @@ update_state (EsOutbox *self,
 {
   gboolean was_blocked = atomic_exchange (&self->is_blocked, is_blocked);
 
-  atomic_store_explicit (&self->is_held, self->head < self->tail && !is_blocked, memory_order_relaxed);
+  atomic_store_explicit (&self->held_until, self->head < self->tail && !is_blocked ? 0 : -1, memory_order_relaxed);
   if (is_blocked && !was_blocked)
     g_main_context_wakeup (self->context);
   if (self->is_short && has_much_room (self))
@@ -281,6 +285,28 @@ push (EsOutbox *self,
   return TRUE;
 }
 
+/* Notes that messages are held, and has the loop look after them if nobody else is sure to. */
+static void
+set_held (EsOutbox *self,
+          EsOutboxHold hold)
+{
+  if (atomic_load (&self->is_blocked) || atomic_load_explicit (&self->held_until, memory_order_relaxed) >= 0)
+    return;
+  if (hold == ES_OUTBOX_HELD)
+    {
+      atomic_store_explicit (&self->held_until, 0, memory_order_relaxed);
+      return;
+    }
+  atomic_store (&self->held_until, g_get_monotonic_time () + HURRY_USEC);
+  g_main_context_wakeup (self->context);
+}
+
+static gboolean
+must_leave (EsOutbox *self)
+{
+  return self->tail - self->head >= HOLD_MESSAGES || self->n_bytes >= HOLD_BYTES;
+}
+
 /* Accepts as many messages as are held at once. Returns how many. */
 static guint
 send_chunk (EsOutbox *self,
@@ -288,7 +314,7 @@ send_chunk (EsOutbox *self,
             guint n_messages,
             const EsNative *to,
             const EsLocal *from,
-            gboolean hold,
+            EsOutboxHold hold,
             GError **error)
 {
   g_autoptr (GError) problem = NULL;
@@ -302,9 +328,9 @@ send_chunk (EsOutbox *self,
   self->is_short = self->is_short || n == 0;
   if (n == 0)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "The queue of messages to send is full");
-  if (n == 0 || (hold && self->tail - self->head < HOLD_MESSAGES && self->n_bytes < HOLD_BYTES))
+  if (n == 0 || (hold != ES_OUTBOX_AT_ONCE && !must_leave (self)))
     {
-      update_state (self, atomic_load (&self->is_blocked));
+      set_held (self, hold);
       return n;
     }
   n_done = flush (self, n_others, &problem);
@@ -317,7 +343,7 @@ send_chunk (EsOutbox *self,
   return n_done - n_others;
 }
 
-/* Accepts messages, all for one receiver. @hold: they may wait for es_outbox_flush(). Returns how
+/* Accepts messages, all for one receiver. @hold: whether they may wait for others. Returns how
  * many were accepted, or -1 with the error if not even the first was. */
 int
 es_outbox_send (EsOutbox *self,
@@ -325,7 +351,7 @@ es_outbox_send (EsOutbox *self,
                 guint n_messages,
                 const EsNative *to,
                 const EsLocal *from,
-                gboolean hold,
+                EsOutboxHold hold,
                 GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
@@ -345,13 +371,32 @@ es_outbox_send (EsOutbox *self,
   return -1;
 }
 
+/* Accepts a message that is to wait for others. Returns FALSE if that is not as simple as it
+ * sounds: then nothing was done. */
+gboolean
+es_outbox_hold (EsOutbox *self,
+                GBytes *message,
+                const EsNative *to,
+                const EsLocal *from,
+                EsOutboxHold hold)
+{
+  gboolean is_held;
+
+  g_mutex_lock (&self->lock);
+  is_held = !self->is_closed && !must_leave (self) && push (self, message, to, from);
+  if (is_held)
+    set_held (self, hold);
+  g_mutex_unlock (&self->lock);
+  return is_held;
+}
+
 /* Sends what was held. */
 void
 es_outbox_flush (EsOutbox *self)
 {
   g_autoptr (GMutexLocker) locker = NULL;
 
-  if (!atomic_load_explicit (&self->is_held, memory_order_relaxed) && !atomic_load (&self->is_blocked))
+  if (atomic_load_explicit (&self->held_until, memory_order_relaxed) < 0 && !atomic_load (&self->is_blocked))
     return;
   locker = g_mutex_locker_new (&self->lock);
   flush (self, G_MAXUINT, NULL);
@@ -375,11 +420,19 @@ es_outbox_close (EsOutbox *self)
   drop_head (self, self->tail - self->head);
 }
 
+/* Until when messages wait at the most, by the monotonic clock; 0: the next chance; -1: none does.
+ * Thread-safe. */
+gint64
+es_outbox_get_held_until (EsOutbox *self)
+{
+  return atomic_load_explicit (&self->held_until, memory_order_relaxed);
+}
+
 /* Whether messages wait for es_outbox_flush(). Thread-safe. */
 gboolean
 es_outbox_is_held (EsOutbox *self)
 {
-  return atomic_load_explicit (&self->is_held, memory_order_relaxed);
+  return es_outbox_get_held_until (self) >= 0;
 }
 
 /* Whether messages wait for the kernel to have room. Thread-safe. */

@@ -29,6 +29,14 @@ typedef struct
   guint64 dropped_unsent;
 } EsOutboxCounts;
 
+/* When a message leaves. */
+typedef enum
+{
+  ES_OUTBOX_AT_ONCE,
+  ES_OUTBOX_HELD,   /* with what follows, at the next es_outbox_flush() */
+  ES_OUTBOX_HURRIED /* the same, but after a millisecond at the most */
+} EsOutboxHold;
+
 typedef struct _EsOutbox EsOutbox;
 
 EsOutbox *es_outbox_new (GSocket *socket,
@@ -42,14 +50,22 @@ int es_outbox_send (EsOutbox *self,
                     guint n_messages,
                     const EsNative *to,
                     const EsLocal *from,
-                    gboolean hold,
+                    EsOutboxHold hold,
                     GError **error);
+
+gboolean es_outbox_hold (EsOutbox *self,
+                         GBytes *message,
+                         const EsNative *to,
+                         const EsLocal *from,
+                         EsOutboxHold hold);
 
 void es_outbox_flush (EsOutbox *self);
 
 void es_outbox_close (EsOutbox *self);
 
 gboolean es_outbox_is_held (EsOutbox *self);
+
+gint64 es_outbox_get_held_until (EsOutbox *self);
 
 gboolean es_outbox_is_blocked (EsOutbox *self);
 

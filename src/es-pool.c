@@ -7,9 +7,10 @@
 #include <stdatomic.h>
 
 /*
- * Handlers on threads. Messages reach the threads in groups, each by one push for every thread
- * that is to help with it. Whoever works on a group claims one message at a time, by counting up:
- * so no lock is taken for a message, and a handler that blocks holds up no other message.
+ * Handlers on threads. Messages reach the threads in groups, each by one lock and one wake-up. Who
+ * works on a group claims one message at a time, by counting up, and before that wakes the next
+ * thread, if there is more to do: so quick handlers cost few wake-ups, and a handler that blocks
+ * holds up no other message.
  */
 
 #define GROUP_SIZE 64
@@ -22,8 +23,7 @@ typedef struct
 
 typedef struct
 {
-  EsPool *pool; /* (borrowed) */
-  gatomicrefcount n_refs;
+  guint n_refs; /* under the pool's lock */
   guint n_items;
   atomic_uint next; /* the next item to claim */
   EsPoolItem items[GROUP_SIZE];
@@ -32,22 +32,24 @@ typedef struct
 struct _EsPool
 {
   /* Set when made, then only read. */
-  GThreadPool *threads; /* (owned) */
-  guint n_threads;
-  EsPoolFunc func;
+  GPtrArray *threads; /* (owned) of GThread, joined when the pool is freed */
+  EsPoolFuncs funcs;
   gpointer owner; /* (borrowed) */
-  EsPoolCrowdedFunc crowded;
-  gpointer filler; /* (borrowed) */
 
   /* The adder's thread only. */
   EsPoolGroup *group; /* (owned) (nullable) not yet given to the threads */
+
+  /* Under the lock. */
+  GMutex lock;
+  GCond has_work;
+  GQueue groups; /* of (owned) EsPoolGroup, until all of it is claimed */
+  guint64 n_unhandled;
+  guint64 n_bytes_unhandled;
 
   /* Any thread. */
   atomic_uint n_waiting;
   atomic_bool is_crowded;
   atomic_bool is_closing;
-  _Atomic guint64 n_unhandled;
-  _Atomic guint64 n_bytes_unhandled;
 };
 
 static void
@@ -57,32 +59,34 @@ clear_item (EsPoolItem *item)
   g_clear_object (&item->address);
 }
 
+/* What is still in a group nobody has come to. */
 static void
-discard_item (EsPool *self,
-              EsPoolItem *item)
+free_group (EsPool *self,
+            EsPoolGroup *group)
 {
-  if (item->message == NULL)
-    return;
-  atomic_fetch_add (&self->n_unhandled, 1);
-  atomic_fetch_add (&self->n_bytes_unhandled, g_bytes_get_size (item->message));
-  clear_item (item);
+  for (guint i = 0; i < group->n_items; i++)
+    if (group->items[i].message != NULL)
+      {
+        self->n_unhandled++;
+        self->n_bytes_unhandled += g_bytes_get_size (group->items[i].message);
+        clear_item (&group->items[i]);
+      }
+  g_free (group);
 }
 
 static void
-unref_group (EsPoolGroup *group)
+unref_group (EsPool *self,
+             EsPoolGroup *group)
 {
-  if (!g_atomic_ref_count_dec (&group->n_refs))
-    return;
-  for (guint i = 0; i < group->n_items; i++)
-    discard_item (group->pool, &group->items[i]);
-  g_free (group);
+  if (--group->n_refs == 0)
+    free_group (self, group);
 }
 
 static void
 set_free_again (EsPool *self)
 {
   if (atomic_exchange (&self->is_crowded, FALSE))
-    self->crowded (self->filler, FALSE);
+    self->funcs.crowded (self->owner, FALSE);
 }
 
 static void
@@ -93,44 +97,103 @@ leave (EsPool *self)
 }
 
 static void
-work (gpointer data,
-      gpointer user_data)
+work_on (EsPool *self,
+         EsPoolGroup *group)
 {
-  EsPoolGroup *group = data;
-  EsPool *self = user_data;
   guint i;
 
   while (!atomic_load (&self->is_closing) && (i = atomic_fetch_add (&group->next, 1)) < group->n_items)
     {
+      EsPoolItem *item = &group->items[i];
+
       leave (self);
-      self->func (self->owner, group->items[i].message, group->items[i].address);
-      clear_item (&group->items[i]);
+      self->funcs.handle (self->owner, item->message, item->address);
+      clear_item (item);
     }
-  unref_group (group);
+  self->funcs.settle (self->owner);
 }
 
-/* @func: handles a message for @owner, in a thread of the pool. @crowded: tells @filler when no more messages are to be added, and when they may be again, half of the
- * places being free; in any thread. Returns NULL with the error if not all threads could be made. */
+/* (nullable) Under the lock: waits for a group that has work. NULL: the pool closes. */
+static EsPoolGroup *
+wait_for_group (EsPool *self)
+{
+  EsPoolGroup *group;
+
+  while (self->groups.length == 0 && !atomic_load (&self->is_closing))
+    g_cond_wait (&self->has_work, &self->lock);
+  if (atomic_load (&self->is_closing))
+    return NULL;
+  group = g_queue_peek_head (&self->groups);
+  group->n_refs++;
+  if (atomic_load (&group->next) + 1 < group->n_items || self->groups.length > 1)
+    g_cond_signal (&self->has_work);
+  return group;
+}
+
+static gpointer
+run_thread (gpointer data)
+{
+  EsPool *self = data;
+  EsPoolGroup *group;
+
+  g_mutex_lock (&self->lock);
+  while ((group = wait_for_group (self)) != NULL)
+    {
+      g_mutex_unlock (&self->lock);
+      work_on (self, group);
+      g_mutex_lock (&self->lock);
+      if (!atomic_load (&self->is_closing) && g_queue_peek_head (&self->groups) == group)
+        unref_group (self, g_queue_pop_head (&self->groups));
+      unref_group (self, group);
+    }
+  g_mutex_unlock (&self->lock);
+  return NULL;
+}
+
+static void
+join_thread (gpointer thread)
+{
+  g_thread_join (thread);
+}
+
+static gboolean
+start_threads (EsPool *self,
+               guint n_threads,
+               GError **error)
+{
+  for (guint i = 0; i < n_threads; i++)
+    {
+      GThread *thread = g_thread_try_new ("es-pool", run_thread, self, error);
+
+      if (thread == NULL)
+        {
+          g_prefix_error (error, "Could not make %u threads: ", n_threads);
+          return FALSE;
+        }
+      g_ptr_array_add (self->threads, thread);
+    }
+  return TRUE;
+}
+
+/* A pool whose threads wait for work, or NULL with the error if not all of them could be made. It
+ * is crowded when so many messages wait that no more are to be added, until half the places are
+ * free. */
 EsPool *
 es_pool_new (guint n_threads,
-             EsPoolFunc func,
+             const EsPoolFuncs *funcs,
              gpointer owner,
-             EsPoolCrowdedFunc crowded,
-             gpointer filler,
              GError **error)
 {
   EsPool *self = g_new0 (EsPool, 1);
-  g_autoptr (GError) problem = NULL;
 
-  self->n_threads = n_threads;
-  self->func = func;
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->has_work);
+  g_queue_init (&self->groups);
+  self->threads = g_ptr_array_new_with_free_func (join_thread);
+  self->funcs = *funcs;
   self->owner = owner;
-  self->crowded = crowded;
-  self->filler = filler;
-  self->threads = g_thread_pool_new (work, self, n_threads, TRUE, &problem);
-  if (problem == NULL)
+  if (start_threads (self, n_threads, error))
     return self;
-  g_propagate_prefixed_error (error, g_steal_pointer (&problem), "Could not make %u threads: ", n_threads);
   es_pool_free (self, NULL, NULL);
   return NULL;
 }
@@ -141,24 +204,31 @@ es_pool_free (EsPool *self,
               guint64 *n_messages,
               guint64 *n_bytes)
 {
+  EsPoolGroup *group;
+
   es_pool_commit (self);
+  g_mutex_lock (&self->lock);
   atomic_store (&self->is_closing, TRUE);
-  /* Not immediately: of what a thread that just wakes up has taken nobody would hear again. */
-  g_thread_pool_free (self->threads, FALSE, TRUE);
+  g_cond_broadcast (&self->has_work);
+  g_mutex_unlock (&self->lock);
+  g_ptr_array_unref (self->threads);
+  while ((group = g_queue_pop_head (&self->groups)) != NULL)
+    unref_group (self, group);
   if (n_messages != NULL)
     *n_messages = self->n_unhandled;
   if (n_bytes != NULL)
     *n_bytes = self->n_bytes_unhandled;
+  g_cond_clear (&self->has_work);
+  g_mutex_clear (&self->lock);
   g_free (self);
 }
 
 static EsPoolGroup *
-new_group (EsPool *self)
+new_group (void)
 {
   EsPoolGroup *group = g_new0 (EsPoolGroup, 1);
 
-  group->pool = self;
-  g_atomic_ref_count_init (&group->n_refs);
+  group->n_refs = 1;
   return group;
 }
 
@@ -169,7 +239,7 @@ enter (EsPool *self)
 {
   if (atomic_fetch_add (&self->n_waiting, 1) + 1 < ES_POOL_MAX_WAITING)
     return;
-  self->crowded (self->filler, TRUE);
+  self->funcs.crowded (self->owner, TRUE);
   atomic_store (&self->is_crowded, TRUE);
   if (atomic_load (&self->n_waiting) < ES_POOL_MAX_WAITING / 2)
     set_free_again (self);
@@ -185,7 +255,7 @@ es_pool_add (gpointer pool,
   EsPoolItem *item;
 
   if (self->group == NULL)
-    self->group = new_group (self);
+    self->group = new_group ();
   item = &self->group->items[self->group->n_items++];
   item->message = g_bytes_ref (message);
   item->address = g_object_ref (address);
@@ -198,14 +268,11 @@ es_pool_add (gpointer pool,
 void
 es_pool_commit (EsPool *self)
 {
-  EsPoolGroup *group = g_steal_pointer (&self->group);
-  guint n_helpers;
+  g_autoptr (GMutexLocker) locker = NULL;
 
-  if (group == NULL)
+  if (self->group == NULL)
     return;
-  n_helpers = MIN (self->n_threads, group->n_items);
-  for (guint i = 1; i < n_helpers; i++)
-    g_atomic_ref_count_inc (&group->n_refs);
-  for (guint i = 0; i < n_helpers; i++)
-    g_thread_pool_push (self->threads, group, NULL);
+  locker = g_mutex_locker_new (&self->lock);
+  g_queue_push_tail (&self->groups, g_steal_pointer (&self->group));
+  g_cond_signal (&self->has_work);
 }

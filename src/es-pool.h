@@ -7,20 +7,24 @@
 /* So many messages wait for a thread before the pool is crowded. */
 #define ES_POOL_MAX_WAITING 1024
 
-typedef void (*EsPoolFunc) (gpointer owner,
-                            GBytes *message,
-                            GSocketAddress *address);
-
-typedef void (*EsPoolCrowdedFunc) (gpointer filler,
-                                   gboolean is_crowded);
+typedef struct
+{
+  /* Handles a message, in a thread of the pool. */
+  void (*handle) (gpointer owner,
+                  GBytes *message,
+                  GSocketAddress *address);
+  /* A thread of the pool has no more to do for now. */
+  void (*settle) (gpointer owner);
+  /* No more messages are to be added, or they may be again; in any thread. */
+  void (*crowded) (gpointer owner,
+                   gboolean is_crowded);
+} EsPoolFuncs;
 
 typedef struct _EsPool EsPool;
 
 EsPool *es_pool_new (guint n_threads,
-                     EsPoolFunc func,
+                     const EsPoolFuncs *funcs,
                      gpointer owner,
-                     EsPoolCrowdedFunc crowded,
-                     gpointer filler,
                      GError **error);
 
 void es_pool_free (EsPool *self,

@@ -282,6 +282,11 @@ on_peers_due (gpointer data)
   follow_changes (self);
 }
 
+/* The parent's, looked up once, for the way of every message. */
+static void (*parent_deliver) (EsEndpoint *endpoint,
+                               GBytes *message,
+                               GSocketAddress *address);
+
 static void
 es_udp_server_configure (EsEndpoint *endpoint,
                          EsLaneConfig *config)
@@ -307,7 +312,7 @@ es_udp_server_may_send (EsEndpoint *endpoint,
 {
   EsUdpServer *self = ES_UDP_SERVER (endpoint);
 
-  if (atomic_load_explicit (&get_private (self)->amplification_limit, memory_order_relaxed) == 0 || address == NULL)
+  if (address == NULL)
     return TRUE;
   if (es_address_take_credit (address, size) || is_peer (self, address))
     return TRUE;
@@ -321,13 +326,13 @@ es_udp_server_deliver (EsEndpoint *endpoint,
                        GBytes *message,
                        GSocketAddress *address)
 {
-  EsUdpServerPrivate *priv = get_private (ES_UDP_SERVER (endpoint));
+  EsUdpServerPrivate *priv = get_private ((EsUdpServer *) endpoint);
   guint factor = atomic_load_explicit (&priv->amplification_limit, memory_order_relaxed);
 
   if (factor > 0)
     es_address_add_credit (address, (guint64) factor * g_bytes_get_size (message));
   es_peer_table_hear (priv->peers, address);
-  es_endpoint_class_get_private (es_udp_server_parent_class)->deliver (endpoint, message, address);
+  parent_deliver (endpoint, message, address);
 }
 
 static void
@@ -518,6 +523,7 @@ es_udp_server_class_init (EsUdpServerClass *klass)
   object_class->get_property = es_udp_server_get_property;
   object_class->set_property = es_udp_server_set_property;
   endpoint_class->open = es_udp_server_open;
+  parent_deliver = endpoint_class->deliver;
   endpoint_class->configure = es_udp_server_configure;
   endpoint_class->may_send = es_udp_server_may_send;
   endpoint_class->deliver = es_udp_server_deliver;
@@ -1054,4 +1060,5 @@ es_udp_server_set_amplification_limit (EsUdpServer *self,
   g_return_if_fail (ES_IS_UDP_SERVER (self));
 
   atomic_store (&get_private (self)->amplification_limit, factor);
+  es_endpoint_set_limited (ES_ENDPOINT (self), factor > 0);
 }

@@ -141,6 +141,7 @@ count_and_pause (EsEndpoint *endpoint,
   es_endpoint_set_paused (endpoint, TRUE);
 }
 
+/* Answers a thousand times when the fifth has asked: no buffer holds a thousand answers to one. */
 static void
 reply_a_thousand_times (EsEndpoint *endpoint,
                         GBytes *message,
@@ -148,12 +149,15 @@ reply_a_thousand_times (EsEndpoint *endpoint,
                         EsSendFunc send,
                         gpointer user_data)
 {
-  for (int i = 0; i < 1000; i++)
+  GPtrArray *askers = user_data;
+
+  g_ptr_array_add (askers, g_object_ref (address));
+  for (guint i = 0; askers->len == 5 && i < 1000; i++)
     {
-      g_autofree char *text = g_strdup_printf ("%d", i);
+      g_autofree char *text = g_strdup_printf ("%u", i);
       g_autoptr (GError) error = NULL;
 
-      es_endpoint_send_text (endpoint, text, address, &error);
+      es_endpoint_send_text (endpoint, text, askers->pdata[i / 200], &error);
       g_assert_no_error (error);
     }
 }
@@ -692,24 +696,30 @@ static void
 test_endpoint_replies_a_thousand_times (void)
 {
   g_autoptr (EsUdpServer) server = es_test_start_server ();
-  g_autoptr (EsUdpClient) client = es_test_start_client (server);
-  g_autoptr (EsTestInbox) inbox = es_test_inbox_new (client);
+  g_autoptr (GPtrArray) askers = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr (EsStats) stats = NULL;
+  GSocket *talkers[5];
 
   g_test_summary ("One handler sends a thousand messages, and they arrive in order.");
 
-  es_endpoint_set_message_func (ES_ENDPOINT (server), reply_a_thousand_times, NULL, NULL);
-  es_test_send (client, "go");
-  es_test_wait_until (es_test_inbox_get_n (inbox) == 1000);
+  es_endpoint_set_message_func (ES_ENDPOINT (server), reply_a_thousand_times, askers, NULL);
+  for (int i = 0; i < 5; i++)
+    {
+      talkers[i] = es_test_new_talker (server, "127.0.0.1");
+      es_test_say (talkers[i], "go");
+    }
 
   for (int i = 0; i < 1000; i++)
     {
-      g_autofree char *text = g_strdup_printf ("%d", i);
+      g_autofree char *expected = g_strdup_printf ("%d", i);
+      g_autofree char *heard = es_test_hear (talkers[i / 200]);
 
-      g_assert_cmpstr (es_test_inbox_get_text (inbox, i), ==, text);
+      g_assert_cmpstr (heard, ==, expected);
     }
   stats = es_endpoint_get_stats (ES_ENDPOINT (server));
   g_assert_cmpuint (stats->messages_sent, ==, 1000);
+  for (int i = 0; i < 5; i++)
+    g_object_unref (talkers[i]);
 }
 
 typedef struct
@@ -1071,6 +1081,11 @@ test_endpoint_sends_many (gconstpointer data)
 
   g_test_summary ("Many messages that are sent at once arrive one by one, in order.");
 
+  if (n > 200 && !es_test_has_mmsg ())
+    {
+      g_test_skip ("not every host's buffer holds so many that come one by one");
+      return;
+    }
   g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (client), (GBytes **) messages->pdata, n, NULL, &error), ==, n);
   g_assert_no_error (error);
   es_test_wait_until (es_test_inbox_get_n (inbox) == n);
@@ -1754,6 +1769,7 @@ add_send_tests (void)
   g_test_add_data_func ("/endpoint/sends-many-1", GUINT_TO_POINTER (1), test_endpoint_sends_many);
   g_test_add_data_func ("/endpoint/sends-many-64", GUINT_TO_POINTER (64), test_endpoint_sends_many);
   g_test_add_data_func ("/endpoint/sends-many-65", GUINT_TO_POINTER (65), test_endpoint_sends_many);
+  g_test_add_data_func ("/endpoint/sends-many-129", GUINT_TO_POINTER (129), test_endpoint_sends_many);
   g_test_add_data_func ("/endpoint/sends-many-1025", GUINT_TO_POINTER (1025), test_endpoint_sends_many);
   g_test_add_func ("/endpoint/sends-many-as-far-as-they-fit", test_endpoint_sends_many_as_far_as_they_fit);
 }

@@ -28,6 +28,10 @@ typedef struct
   guint n_handled_then; /* when it was last taken back */
 } Witness;
 
+typedef void (*HandleFunc) (gpointer owner,
+                            GBytes *message,
+                            GSocketAddress *address);
+
 #define wait_until(witness, condition)                     \
   G_STMT_START                                             \
   {                                                        \
@@ -163,13 +167,19 @@ note_crowded (gpointer filler,
   g_mutex_unlock (&self->lock);
 }
 
+static void
+settle (gpointer owner)
+{
+}
+
 static EsPool *
 new_pool (guint n_threads,
-          EsPoolFunc func,
+          HandleFunc func,
           Witness *witness)
 {
+  const EsPoolFuncs funcs = { func, settle, note_crowded };
   g_autoptr (GError) error = NULL;
-  EsPool *pool = es_pool_new (n_threads, func, witness, note_crowded, witness, &error);
+  EsPool *pool = es_pool_new (n_threads, &funcs, witness, &error);
 
   g_assert_no_error (error);
   g_assert_nonnull (pool);
@@ -443,11 +453,12 @@ test_pool_needs_all_threads (void)
 
   for (int n_left = 0; n_left < 4; n_left++)
     {
+      const EsPoolFuncs funcs = { handle, settle, note_crowded };
       g_autoptr (GError) error = NULL;
       EsPool *pool;
 
       g_atomic_int_set (&n_threads_left, n_left);
-      pool = es_pool_new (4, handle, witness, note_crowded, witness, &error);
+      pool = es_pool_new (4, &funcs, witness, &error);
       g_atomic_int_set (&n_threads_left, G_MAXINT);
 
       g_assert_null (pool);
