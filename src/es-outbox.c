@@ -327,8 +327,11 @@ send_chunk (EsOutbox *self,
     n++;
   self->is_short = self->is_short || n == 0;
   if (n == 0)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "The queue of messages to send is full");
-  if (n == 0 || (hold != ES_OUTBOX_AT_ONCE && !must_leave (self)))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "The queue of messages to send is full");
+      return 0;
+    }
+  if (hold != ES_OUTBOX_AT_ONCE && !must_leave (self))
     {
       set_held (self, hold);
       return n;
