@@ -12,11 +12,13 @@
  * Remembers the GSocketAddress of each sender, since making one costs more than receiving a
  * message. The table is a cache as processors have it: an address has one set, a set has eight
  * places, and who comes ninth takes the place of one of them. So a lookup has a bound, and
- * strangers with ever new addresses can neither make the table grow nor, not knowing the random
- * factors of the hash, aim at one set.
+ * strangers with ever new addresses can neither make the table grow past its bound nor, not
+ * knowing the random factors of the hash, aim at one set. It starts small and grows when a set is
+ * full, so that a few talkers stay close together in the processor's cache.
  */
 
 #define N_WORDS 10
+#define MIN_SETS 64
 
 /* The tags lie together: a lookup touches an address only when its hash agrees. */
 typedef struct
@@ -27,7 +29,8 @@ typedef struct
 
 struct _EsAddressBook
 {
-  EsAddressSet *sets; /* (owned) zero pages until they are used */
+  EsAddressSet *sets; /* (owned) */
+  guint n_sets;       /* a power of two */
   guint64 factors[N_WORDS];
   guint64 mixer;
   guint origin;
@@ -48,7 +51,8 @@ es_address_book_new (guint origin)
 {
   EsAddressBook *self = g_new0 (EsAddressBook, 1);
 
-  self->sets = g_new0 (EsAddressSet, ES_ADDRESS_BOOK_N_SETS);
+  self->n_sets = MIN_SETS;
+  self->sets = g_new0 (EsAddressSet, self->n_sets);
   self->origin = origin;
   for (guint i = 0; i < N_WORDS; i++)
     self->factors[i] = random_factor ();
@@ -66,7 +70,7 @@ clear_set (EsAddressSet *set)
 void
 es_address_book_free (EsAddressBook *self)
 {
-  for (guint i = 0; self->n_remembered > 0 && i < ES_ADDRESS_BOOK_N_SETS; i++)
+  for (guint i = 0; i < self->n_sets; i++)
     clear_set (&self->sets[i]);
   g_free (self->sets);
   g_free (self);
@@ -110,14 +114,59 @@ hash_sender (EsAddressBook *self,
   return ((sum ^ sum >> 32) * self->mixer) >> 32;
 }
 
-static GSocketAddress *
-remember (EsAddressBook *self,
-          EsAddressSet *set,
-          guint32 tag,
-          EsSenderAddress *sender)
+static EsAddressSet *
+find_set (EsAddressBook *self,
+          guint32 tag)
+{
+  return &self->sets[tag & (self->n_sets - 1)];
+}
+
+/* Moves an address to its set in a table that has grown. */
+static void
+move (EsAddressSet *set,
+      guint32 tag,
+      EsSenderAddress *sender)
 {
   guint i = 0;
 
+  while (set->senders[i] != NULL)
+    i++;
+  set->tags[i] = tag;
+  set->senders[i] = sender;
+}
+
+/* Doubles the table. Each set becomes two, so that none of them is too full. */
+static void
+grow (EsAddressBook *self)
+{
+  EsAddressSet *before = self->sets;
+  guint n_before = self->n_sets;
+
+  self->n_sets *= 2;
+  self->sets = g_new0 (EsAddressSet, self->n_sets);
+  for (guint i = 0; i < n_before; i++)
+    for (guint way = 0; way < ES_ADDRESS_BOOK_N_WAYS && before[i].senders[way] != NULL; way++)
+      move (find_set (self, before[i].tags[way]), before[i].tags[way], before[i].senders[way]);
+  g_free (before);
+}
+
+static gboolean
+is_full (const EsAddressSet *set)
+{
+  return set->senders[ES_ADDRESS_BOOK_N_WAYS - 1] != NULL;
+}
+
+static GSocketAddress *
+remember (EsAddressBook *self,
+          guint32 tag,
+          EsSenderAddress *sender)
+{
+  EsAddressSet *set;
+  guint i = 0;
+
+  while (is_full (find_set (self, tag)) && self->n_sets < ES_ADDRESS_BOOK_N_SETS)
+    grow (self);
+  set = find_set (self, tag);
   while (i < ES_ADDRESS_BOOK_N_WAYS && set->senders[i] != NULL)
     i++;
   if (i == ES_ADDRESS_BOOK_N_WAYS)
@@ -143,11 +192,11 @@ es_address_book_lookup (EsAddressBook *self,
     return es_native_to_address (native);
 
   tag = hash_sender (self, native, local);
-  set = &self->sets[tag % ES_ADDRESS_BOOK_N_SETS];
+  set = find_set (self, tag);
   for (guint i = 0; i < ES_ADDRESS_BOOK_N_WAYS && set->senders[i] != NULL; i++)
     if (set->tags[i] == tag && es_sender_address_is_for (set->senders[i], native, local))
       return G_SOCKET_ADDRESS (g_object_ref (set->senders[i]));
-  return remember (self, set, tag, es_sender_address_new (native, local, self->origin));
+  return remember (self, tag, es_sender_address_new (native, local, self->origin));
 }
 
 guint
