@@ -11,6 +11,12 @@
 #include <errno.h>
 #include <string.h>
 
+#ifdef HAVE_SENDMMSG
+#define HAS_FAST_PATH TRUE
+#else
+#define HAS_FAST_PATH FALSE
+#endif
+
 /* So much is held at the most. */
 #define HOLD_MESSAGES 512
 #define HOLD_BYTES (1024 * 1024)
@@ -28,6 +34,7 @@ static struct
   guint n_refusals; /* after so many for want of room it has room for all, if not 0 */
   guint n_news;     /* so often it tells first that nobody listened */
   guint16 picky;    /* it takes no message to the good receiver of that many bytes */
+  EsLocal from;     /* where the last message leaves from, as the kernel is told */
   GPtrArray *taken; /* of GBytes, messages */
 } kernel;
 
@@ -58,6 +65,14 @@ judge (const struct msghdr *header)
 static void
 take (const struct msghdr *header)
 {
+  const struct cmsghdr *control = CMSG_FIRSTHDR (header);
+
+  kernel.from.family = AF_UNSPEC;
+  if (control != NULL && control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO)
+    {
+      kernel.from.family = AF_INET;
+      kernel.from.ip4 = ((const struct in_pktinfo *) (const void *) CMSG_DATA (control))->ipi_spec_dst;
+    }
   for (gsize i = 0; i < header->msg_iovlen; i++)
     g_ptr_array_add (kernel.taken, g_bytes_new (header->msg_iov[i].iov_base, header->msg_iov[i].iov_len));
 }
@@ -164,7 +179,7 @@ send_to (Post *self,
          guint n,
          gsize size,
          const EsNative *to,
-         gboolean hold,
+         EsOutboxHold hold,
          GError **error)
 {
   g_autoptr (GPtrArray) messages = make_messages (self, n, size);
@@ -185,7 +200,7 @@ send_now (Post *self,
   EsNative to = receiver (port);
   g_autoptr (GError) error = NULL;
 
-  g_assert_cmpint (send_to (self, n, 10, &to, FALSE, &error), ==, n);
+  g_assert_cmpint (send_to (self, n, 10, &to, ES_OUTBOX_AT_ONCE, &error), ==, n);
   g_assert_no_error (error);
 }
 
@@ -198,7 +213,7 @@ hold (Post *self,
   EsNative to = receiver (port);
 
   for (; n > 0; n--)
-    g_assert_cmpint (send_to (self, 1, 10, &to, TRUE, NULL), ==, 1);
+    g_assert_cmpint (send_to (self, 1, 10, &to, ES_OUTBOX_HELD, NULL), ==, 1);
 }
 
 /* The kernel has taken the first so many of what was accepted, in order. */
@@ -328,9 +343,9 @@ test_outbox_holds_so_many_bytes (void)
 
   g_test_summary ("A mebibyte that is held is let go.");
 
-  g_assert_cmpint (send_to (post, 1, HOLD_BYTES - 1, &to, TRUE, NULL), ==, 1);
+  g_assert_cmpint (send_to (post, 1, HOLD_BYTES - 1, &to, ES_OUTBOX_HELD, NULL), ==, 1);
   assert_taken (post, 0);
-  g_assert_cmpint (send_to (post, 1, 1, &to, TRUE, NULL), ==, 1);
+  g_assert_cmpint (send_to (post, 1, 1, &to, ES_OUTBOX_HELD, NULL), ==, 1);
 
   assert_all_taken (post);
   g_assert_cmpuint (kernel.taken->len, ==, 2);
@@ -348,11 +363,125 @@ test_outbox_holds_the_rest_of_many (void)
     {
       g_autoptr (Post) post = post_new ();
 
-      g_assert_cmpint (send_to (post, seams[i], 10, &to, TRUE, NULL), ==, seams[i]);
+      g_assert_cmpint (send_to (post, seams[i], 10, &to, ES_OUTBOX_HELD, NULL), ==, seams[i]);
       assert_taken (post, seams[i] / HOLD_MESSAGES * HOLD_MESSAGES);
       es_outbox_flush (post->outbox);
       assert_all_taken (post);
     }
+}
+
+/* Asks for one message to be held, and nothing else. */
+static gboolean
+try_to_hold (Post *self,
+             gsize size,
+             EsOutboxHold hold)
+{
+  g_autoptr (GPtrArray) messages = make_messages (self, 1, size);
+  EsNative to = receiver (GOOD);
+  EsLocal from = { .family = AF_UNSPEC };
+  gboolean is_held = es_outbox_hold (self->outbox, messages->pdata[0], &to, &from, hold);
+
+  if (is_held)
+    g_ptr_array_add (self->accepted, g_bytes_ref (messages->pdata[0]));
+  return is_held;
+}
+
+static void
+test_outbox_holds_where_simple (void)
+{
+  g_autoptr (Post) post = post_new ();
+
+  g_test_summary ("Messages are held as long as none has to leave: then nothing is done, and a send knows what.");
+
+  for (guint i = 0; i < HOLD_MESSAGES; i++)
+    g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HELD));
+  g_assert_false (try_to_hold (post, 10, ES_OUTBOX_HELD));
+  assert_taken (post, 0);
+  send_now (post, 1, GOOD);
+
+  g_assert_cmpuint (post->accepted->len, ==, HOLD_MESSAGES + 1);
+  assert_all_taken (post);
+  g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HELD));
+  es_outbox_flush (post->outbox);
+  assert_all_taken (post);
+}
+
+static void
+test_outbox_holds_no_more_than_it_may (void)
+{
+  g_autoptr (Post) post = post_new ();
+
+  g_test_summary ("What is longer than the queue, or comes after the close, is not held.");
+
+  g_assert_false (try_to_hold (post, ES_OUTBOX_MAX_BYTES + 1, ES_OUTBOX_HELD));
+  g_assert_true (try_to_hold (post, HOLD_BYTES, ES_OUTBOX_HELD));
+  g_assert_false (try_to_hold (post, 0, ES_OUTBOX_HELD));
+  es_outbox_close (post->outbox);
+  g_assert_false (try_to_hold (post, 10, ES_OUTBOX_HELD));
+
+  assert_all_taken (post);
+}
+
+static void
+test_outbox_holds_while_blocked (void)
+{
+  g_autoptr (Post) post = post_new ();
+
+  g_test_summary ("While the kernel has no room nothing is held for a while: it waits for that room.");
+
+  kernel.room = 0;
+  send_now (post, 1, GOOD);
+  g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HELD));
+  g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HURRIED));
+  g_assert_cmpint (es_outbox_get_held_until (post->outbox), ==, -1);
+  kernel.room = UNLIMITED;
+  es_outbox_flush (post->outbox);
+
+  g_assert_cmpuint (post->accepted->len, ==, 3);
+  assert_all_taken (post);
+}
+
+static void
+test_outbox_hurries (void)
+{
+  g_autoptr (Post) post = post_new ();
+  gint64 before = g_get_monotonic_time (), held_until;
+
+  g_test_summary ("A message in a hurry is held for a millisecond at the most, which the loop is woken to watch.");
+
+  g_assert_cmpint (es_outbox_get_held_until (post->outbox), ==, -1);
+  g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HURRIED));
+  held_until = es_outbox_get_held_until (post->outbox);
+  g_main_context_iteration (post->context, TRUE);
+  g_assert_cmpint (held_until, >=, before + 1000);
+  g_assert_cmpint (held_until, <=, g_get_monotonic_time () + 1000);
+  g_assert_true (es_outbox_is_held (post->outbox));
+  es_outbox_flush (post->outbox);
+
+  g_assert_cmpint (es_outbox_get_held_until (post->outbox), ==, -1);
+  assert_all_taken (post);
+}
+
+static void
+test_outbox_hurries_no_later (void)
+{
+  g_autoptr (Post) post = post_new ();
+  gint64 held_until;
+
+  g_test_summary ("A later message makes none wait longer that is held already.");
+
+  g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HURRIED));
+  held_until = es_outbox_get_held_until (post->outbox);
+  while (g_get_monotonic_time () <= held_until)
+    g_thread_yield ();
+  g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HURRIED));
+  g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HELD));
+  g_assert_cmpint (es_outbox_get_held_until (post->outbox), <=, held_until);
+  es_outbox_flush (post->outbox);
+  g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HELD));
+  g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HURRIED));
+
+  g_assert_cmpint (es_outbox_get_held_until (post->outbox), ==, 0);
 }
 
 static void
@@ -429,7 +558,7 @@ assert_full (Post *self,
   EsNative to = receiver (GOOD);
   g_autoptr (GError) error = NULL;
 
-  g_assert_cmpint (send_to (self, 2, size, &to, FALSE, &error), ==, -1);
+  g_assert_cmpint (send_to (self, 2, size, &to, ES_OUTBOX_AT_ONCE, &error), ==, -1);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
 }
 
@@ -443,8 +572,8 @@ test_outbox_is_bounded_by_messages (void)
   g_test_summary ("The queue takes 8192 messages, and then says that it would block.");
 
   kernel.room = 0;
-  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES - 1, 10, &to, FALSE, &error), ==, ES_OUTBOX_MAX_MESSAGES - 1);
-  g_assert_cmpint (send_to (post, 1, 10, &to, FALSE, &error), ==, 1);
+  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES - 1, 10, &to, ES_OUTBOX_AT_ONCE, &error), ==, ES_OUTBOX_MAX_MESSAGES - 1);
+  g_assert_cmpint (send_to (post, 1, 10, &to, ES_OUTBOX_AT_ONCE, &error), ==, 1);
   g_assert_no_error (error);
   assert_full (post, 10);
   assert_full (post, 0);
@@ -468,7 +597,7 @@ test_outbox_accepts_as_many_as_fit (void)
       g_autoptr (GError) error = NULL;
 
       kernel.room = 0;
-      g_assert_cmpint (send_to (post, seams[i], 10, &to, i % 2, &error), ==, ES_OUTBOX_MAX_MESSAGES);
+      g_assert_cmpint (send_to (post, seams[i], 10, &to, i % 2 == 0 ? ES_OUTBOX_AT_ONCE : ES_OUTBOX_HELD, &error), ==, ES_OUTBOX_MAX_MESSAGES);
       g_assert_no_error (error);
       kernel.room = UNLIMITED;
       es_outbox_flush (post->outbox);
@@ -485,15 +614,31 @@ test_outbox_is_bounded_by_bytes (void)
   g_test_summary ("The queue takes 16 MiB to the byte, and an empty message still.");
 
   kernel.room = 0;
-  g_assert_cmpint (send_to (post, 16, 1024 * 1024 - 1, &to, FALSE, NULL), ==, 16);
+  g_assert_cmpint (send_to (post, 16, 1024 * 1024 - 1, &to, ES_OUTBOX_AT_ONCE, NULL), ==, 16);
   assert_full (post, 17);
-  g_assert_cmpint (send_to (post, 1, 16, &to, FALSE, NULL), ==, 1);
+  g_assert_cmpint (send_to (post, 1, 16, &to, ES_OUTBOX_AT_ONCE, NULL), ==, 1);
   assert_full (post, 1);
-  g_assert_cmpint (send_to (post, 1, 0, &to, FALSE, NULL), ==, 1);
+  g_assert_cmpint (send_to (post, 1, 0, &to, ES_OUTBOX_AT_ONCE, NULL), ==, 1);
 
   kernel.room = UNLIMITED;
   es_outbox_flush (post->outbox);
   assert_all_taken (post);
+}
+
+static void
+test_outbox_refuses_what_never_fits (void)
+{
+  g_autoptr (Post) post = post_new ();
+  EsNative to = receiver (GOOD);
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("A message longer than the whole queue is refused, and then nothing is held.");
+
+  g_assert_cmpint (send_to (post, 1, ES_OUTBOX_MAX_BYTES + 1, &to, ES_OUTBOX_AT_ONCE, &error), ==, -1);
+
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  assert_all_taken (post);
+  g_assert_cmpint (es_outbox_get_held_until (post->outbox), ==, -1);
 }
 
 static void
@@ -505,7 +650,7 @@ test_outbox_asks_kernel_when_full (void)
   g_test_summary ("A full queue asks the kernel first: where that has room again nobody is refused.");
 
   kernel.room = 0;
-  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES, 10, &to, FALSE, NULL), ==, ES_OUTBOX_MAX_MESSAGES);
+  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES, 10, &to, ES_OUTBOX_AT_ONCE, NULL), ==, ES_OUTBOX_MAX_MESSAGES);
   kernel.room = UNLIMITED;
   send_now (post, 1, GOOD);
 
@@ -523,9 +668,9 @@ test_outbox_tells_when_writable (void)
   g_test_summary ("Who was refused is told once that there is room again, as soon as half of it is free.");
 
   kernel.room = 0;
-  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES, 0, &good, FALSE, NULL), ==, ES_OUTBOX_MAX_MESSAGES);
+  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES, 0, &good, ES_OUTBOX_AT_ONCE, NULL), ==, ES_OUTBOX_MAX_MESSAGES);
   g_assert_false (es_outbox_take_writable (post->outbox));
-  g_assert_cmpint (send_to (post, 1, 0, &bad, FALSE, NULL), ==, -1);
+  g_assert_cmpint (send_to (post, 1, 0, &bad, ES_OUTBOX_AT_ONCE, NULL), ==, -1);
   kernel.room = ES_OUTBOX_MAX_MESSAGES / 2;
   es_outbox_flush (post->outbox);
   g_assert_false (es_outbox_has_news (post->outbox));
@@ -548,7 +693,7 @@ test_outbox_tells_when_writable_in_bytes (void)
   g_test_summary ("A queue that is full of bytes has room again when half of these are gone.");
 
   kernel.room = 0;
-  g_assert_cmpint (send_to (post, 17, 1024 * 1024, &to, FALSE, NULL), ==, 16);
+  g_assert_cmpint (send_to (post, 17, 1024 * 1024, &to, ES_OUTBOX_AT_ONCE, NULL), ==, 16);
   kernel.room = 8;
   es_outbox_flush (post->outbox);
   g_assert_false (es_outbox_take_writable (post->outbox));
@@ -594,7 +739,7 @@ test_outbox_returns_error_of_own_message (void)
   g_test_summary ("A message that is refused at once is an error of its send, and told nowhere else.");
 
   hold (post, 2, GOOD);
-  g_assert_cmpint (send_to (post, 3, 10, &to, FALSE, &error), ==, -1);
+  g_assert_cmpint (send_to (post, 3, 10, &to, ES_OUTBOX_AT_ONCE, &error), ==, -1);
 
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
   g_assert_false (es_outbox_has_news (post->outbox));
@@ -602,6 +747,39 @@ test_outbox_returns_error_of_own_message (void)
   send_now (post, 1, GOOD);
   assert_all_taken (post);
   g_assert_cmpuint (es_outbox_get_counts (post->outbox).send_errors, ==, 1);
+}
+
+static void
+test_outbox_forgets_size_of_refused (void)
+{
+  g_autoptr (Post) post = post_new ();
+  EsNative good = receiver (GOOD), bad = receiver (BAD);
+
+  g_test_summary ("A message that was refused takes no room afterwards.");
+
+  g_assert_cmpint (send_to (post, 1, ES_OUTBOX_MAX_BYTES, &bad, ES_OUTBOX_AT_ONCE, NULL), ==, -1);
+  kernel.room = 0;
+
+  g_assert_cmpint (send_to (post, 1, ES_OUTBOX_MAX_BYTES, &good, ES_OUTBOX_AT_ONCE, NULL), ==, 1);
+}
+
+static void
+test_outbox_sends_from_address_asked (void)
+{
+  g_autoptr (Post) post = post_new ();
+  g_autoptr (GBytes) message = g_bytes_new_static ("hello", 5);
+  const EsNative to = receiver (GOOD);
+  const EsLocal nowhere = { .family = AF_UNSPEC };
+  const EsLocal from = { .family = AF_INET, .ip4.s_addr = htonl (0x7f000002) };
+
+  g_test_summary ("A message keeps the address that it is to leave from, and leaves none to the next.");
+
+  g_assert_cmpint (es_outbox_send (post->outbox, &message, 1, &to, &from, ES_OUTBOX_HELD, NULL), ==, 1);
+  es_outbox_flush (post->outbox);
+  g_assert_true (es_local_equal (&kernel.from, HAS_FAST_PATH ? &from : &nowhere));
+  g_assert_cmpint (es_outbox_send (post->outbox, &message, 1, &to, &nowhere, ES_OUTBOX_HELD, NULL), ==, 1);
+  es_outbox_flush (post->outbox);
+  g_assert_true (es_local_equal (&kernel.from, &nowhere));
 }
 
 static void
@@ -654,7 +832,7 @@ test_outbox_sends_again_behind_news (void)
   g_test_summary ("That nobody listened to an earlier message is told, and this one leaves.");
 
   kernel.n_news = 1;
-  g_assert_cmpint (send_to (post, 2, 10, &nobody, FALSE, NULL), ==, 2);
+  g_assert_cmpint (send_to (post, 2, 10, &nobody, ES_OUTBOX_AT_ONCE, NULL), ==, 2);
 
   assert_all_taken (post);
   g_assert_true (es_outbox_take_failure (post->outbox, &failure));
@@ -673,7 +851,7 @@ test_outbox_gives_up_behind_endless_news (void)
   g_test_summary ("A kernel that tells nothing else than that nobody listens is an error, and no endless loop.");
 
   kernel.n_news = G_MAXUINT;
-  g_assert_cmpint (send_to (post, 1, 10, &nobody, FALSE, &error), ==, -1);
+  g_assert_cmpint (send_to (post, 1, 10, &nobody, ES_OUTBOX_AT_ONCE, &error), ==, -1);
 
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
   assert_taken (post, 0);
@@ -694,7 +872,7 @@ test_outbox_counts_accepted_of_many (void)
   kernel.picky = 9;
   g_ptr_array_add (messages, g_bytes_new_static ("too picky", 9));
   g_ptr_array_add (messages, g_bytes_new_static ("behind", 6));
-  g_assert_cmpint (es_outbox_send (post->outbox, (GBytes **) messages->pdata, 5, &to, &from, FALSE, &error), ==, 3);
+  g_assert_cmpint (es_outbox_send (post->outbox, (GBytes **) messages->pdata, 5, &to, &from, ES_OUTBOX_AT_ONCE, &error), ==, 3);
 
   g_assert_no_error (error);
   g_assert_cmpuint (kernel.taken->len, ==, 3);
@@ -714,8 +892,8 @@ test_outbox_accepts_none_of_none (void)
 
   g_test_summary ("No messages are accepted without an error.");
 
-  g_assert_cmpint (send_to (post, 0, 10, &to, FALSE, &error), ==, 0);
-  g_assert_cmpint (send_to (post, 0, 10, &to, TRUE, &error), ==, 0);
+  g_assert_cmpint (send_to (post, 0, 10, &to, ES_OUTBOX_AT_ONCE, &error), ==, 0);
+  g_assert_cmpint (send_to (post, 0, 10, &to, ES_OUTBOX_HELD, &error), ==, 0);
 
   g_assert_no_error (error);
   assert_all_taken (post);
@@ -736,7 +914,7 @@ test_outbox_close_sends_the_rest (void)
   es_outbox_close (post->outbox);
   assert_all_taken (post);
   g_assert_cmpuint (kernel.taken->len, ==, 6);
-  g_assert_cmpint (send_to (post, 1, 10, &to, FALSE, &error), ==, -1);
+  g_assert_cmpint (send_to (post, 1, 10, &to, ES_OUTBOX_AT_ONCE, &error), ==, -1);
 
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED);
   g_assert_cmpuint (es_outbox_get_counts (post->outbox).dropped_unsent, ==, 0);
@@ -801,7 +979,7 @@ assert_frees (guint16 port,
   EsNative to = receiver (port);
   EsLocal from = { .family = AF_UNSPEC };
 
-  g_assert_cmpint (es_outbox_send (post->outbox, messages, 3, &to, &from, TRUE, NULL), ==, 3);
+  g_assert_cmpint (es_outbox_send (post->outbox, messages, 3, &to, &from, ES_OUTBOX_HELD, NULL), ==, 3);
   g_bytes_unref (message);
   g_assert_false (is_freed);
   if (flush)
@@ -844,7 +1022,7 @@ talk (gpointer data)
       guint words[] = { self->number, i };
       g_autoptr (GBytes) message = g_bytes_new (words, sizeof words);
 
-      while (es_outbox_send (self->post->outbox, &message, 1, &to, &from, i % 2, NULL) != 1)
+      while (es_outbox_send (self->post->outbox, &message, 1, &to, &from, (EsOutboxHold) (i % 3), NULL) != 1)
         g_thread_yield ();
     }
   return NULL;
@@ -912,7 +1090,7 @@ send_something (Model *self)
   EsNative to = receiver (is_bad ? BAD : GOOD);
   g_autoptr (GError) error = NULL;
   int n_accepted = send_to (self->post, n, sizes[g_rand_int_range (self->rand, 0, G_N_ELEMENTS (sizes))], &to,
-                            g_rand_boolean (self->rand), &error);
+                            (EsOutboxHold) g_rand_int_range (self->rand, 0, 3), &error);
 
   g_assert_cmpint (n_accepted < 0, ==, error != NULL);
   g_assert_cmpint (n_accepted, !=, 0);
@@ -935,7 +1113,7 @@ do_something (Model *self)
 {
   const int rooms[] = { 0, 0, 0, 1, 10, 300, UNLIMITED };
 
-  switch (g_rand_int_range (self->rand, 0, 8))
+  switch (g_rand_int_range (self->rand, 0, 9))
     {
     case 0:
       es_outbox_flush (self->post->outbox);
@@ -945,6 +1123,9 @@ do_something (Model *self)
       break;
     case 2:
       kernel.n_news = 1;
+      break;
+    case 3:
+      try_to_hold (self->post, 10, g_rand_boolean (self->rand) ? ES_OUTBOX_HELD : ES_OUTBOX_HURRIED);
       break;
     default:
       send_something (self);
@@ -1010,17 +1191,25 @@ main (int argc,
   g_test_add_func ("/outbox/holds-so-many-messages", test_outbox_holds_so_many_messages);
   g_test_add_func ("/outbox/holds-so-many-bytes", test_outbox_holds_so_many_bytes);
   g_test_add_func ("/outbox/holds-the-rest-of-many", test_outbox_holds_the_rest_of_many);
+  g_test_add_func ("/outbox/holds-where-simple", test_outbox_holds_where_simple);
+  g_test_add_func ("/outbox/holds-no-more-than-it-may", test_outbox_holds_no_more_than_it_may);
+  g_test_add_func ("/outbox/holds-while-blocked", test_outbox_holds_while_blocked);
+  g_test_add_func ("/outbox/hurries", test_outbox_hurries);
+  g_test_add_func ("/outbox/hurries-no-later", test_outbox_hurries_no_later);
   g_test_add_func ("/outbox/waits-while-blocked", test_outbox_waits_while_blocked);
   g_test_add_func ("/outbox/sends-what-there-is-room-for", test_outbox_sends_what_there_is_room_for);
   g_test_add_func ("/outbox/wakes-its-context", test_outbox_wakes_its_context);
   g_test_add_func ("/outbox/is-bounded-by-messages", test_outbox_is_bounded_by_messages);
   g_test_add_func ("/outbox/accepts-as-many-as-fit", test_outbox_accepts_as_many_as_fit);
   g_test_add_func ("/outbox/is-bounded-by-bytes", test_outbox_is_bounded_by_bytes);
+  g_test_add_func ("/outbox/refuses-what-never-fits", test_outbox_refuses_what_never_fits);
   g_test_add_func ("/outbox/asks-kernel-when-full", test_outbox_asks_kernel_when_full);
   g_test_add_func ("/outbox/tells-when-writable", test_outbox_tells_when_writable);
   g_test_add_func ("/outbox/tells-when-writable-in-bytes", test_outbox_tells_when_writable_in_bytes);
   g_test_add_func ("/outbox/tells-failures", test_outbox_tells_failures);
   g_test_add_func ("/outbox/returns-error-of-own-message", test_outbox_returns_error_of_own_message);
+  g_test_add_func ("/outbox/forgets-size-of-refused", test_outbox_forgets_size_of_refused);
+  g_test_add_func ("/outbox/sends-from-address-asked", test_outbox_sends_from_address_asked);
   g_test_add_func ("/outbox/tells-failure-of-others", test_outbox_tells_failure_of_others);
   g_test_add_func ("/outbox/keeps-so-many-failures", test_outbox_keeps_so_many_failures);
   g_test_add_func ("/outbox/sends-again-behind-news", test_outbox_sends_again_behind_news);

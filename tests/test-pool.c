@@ -26,6 +26,7 @@ typedef struct
   guint n_crowded;      /* how often that was told */
   guint n_free_again;   /* how often that was taken back */
   guint n_handled_then; /* when it was last taken back */
+  guint n_settled;      /* messages handled before a thread last came to an end */
 } Witness;
 
 typedef void (*HandleFunc) (gpointer owner,
@@ -168,8 +169,14 @@ note_crowded (gpointer filler,
 }
 
 static void
-settle (gpointer owner)
+note_settled (gpointer owner)
 {
+  Witness *self = owner;
+
+  g_mutex_lock (&self->lock);
+  self->n_settled = self->n_handled;
+  g_cond_broadcast (&self->changed);
+  g_mutex_unlock (&self->lock);
 }
 
 static EsPool *
@@ -177,7 +184,7 @@ new_pool (guint n_threads,
           HandleFunc func,
           Witness *witness)
 {
-  const EsPoolFuncs funcs = { func, settle, note_crowded };
+  const EsPoolFuncs funcs = { func, note_settled, note_crowded };
   g_autoptr (GError) error = NULL;
   EsPool *pool = es_pool_new (n_threads, &funcs, witness, &error);
 
@@ -340,6 +347,77 @@ test_pool_blocked_handler_holds_up_nobody (void)
 }
 
 static void
+test_pool_settles_behind_last_message (void)
+{
+  const guint seams[] = { 1, 64, 65, 200 };
+
+  g_test_summary ("A thread says when it has come to an end, so that what handlers sent can leave.");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (seams); i++)
+    {
+      g_autoptr (Witness) witness = witness_new ();
+      EsPool *pool = new_pool (3, handle, witness);
+
+      add (pool, 0, seams[i]);
+      es_pool_commit (pool);
+      wait_until (witness, witness->n_settled == seams[i]);
+      free_done (pool);
+      assert_each_seen_once (witness, seams[i]);
+    }
+}
+
+static void
+test_pool_settles_while_others_block (void)
+{
+  g_autoptr (Witness) witness = witness_new ();
+  EsPool *pool = new_pool (2, block_on_first, witness);
+
+  g_test_summary ("A handler that blocks keeps no other thread from coming to an end.");
+
+  add (pool, 0, 10);
+  es_pool_commit (pool);
+  wait_until (witness, witness->n_settled == 9 && witness->n_inside == 1);
+  change (witness, &witness->is_open, TRUE);
+  wait_until (witness, witness->n_settled == 10);
+  free_done (pool);
+}
+
+/* The threads make room before the pool has noted that it is crowded. */
+static void
+let_all_go (gpointer owner,
+            gboolean is_crowded)
+{
+  Witness *self = owner;
+
+  note_crowded (self, is_crowded);
+  if (!is_crowded)
+    return;
+  change (self, &self->is_open, TRUE);
+  wait_until (self, self->n_handled > ES_POOL_MAX_WAITING * 3 / 4);
+}
+
+static void
+test_pool_tells_of_room_made_meanwhile (void)
+{
+  const EsPoolFuncs funcs = { block_on_first, note_settled, let_all_go };
+  g_autoptr (Witness) witness = witness_new ();
+  EsPool *pool = es_pool_new (1, &funcs, witness, NULL);
+
+  g_test_summary ("Room that is made while the pool tells that it is crowded is told too.");
+
+  add (pool, 0, 1);
+  es_pool_commit (pool);
+  wait_until (witness, witness->n_inside == 1);
+  add (pool, 1, ES_POOL_MAX_WAITING);
+
+  g_assert_cmpuint (witness->n_crowded, ==, 1);
+  g_assert_false (witness->is_crowded);
+  es_pool_commit (pool);
+  wait_until (witness, witness->n_handled == ES_POOL_MAX_WAITING + 1);
+  free_done (pool);
+}
+
+static void
 test_pool_tells_when_crowded (void)
 {
   g_autoptr (Witness) witness = witness_new ();
@@ -453,7 +531,7 @@ test_pool_needs_all_threads (void)
 
   for (int n_left = 0; n_left < 4; n_left++)
     {
-      const EsPoolFuncs funcs = { handle, settle, note_crowded };
+      const EsPoolFuncs funcs = { handle, note_settled, note_crowded };
       g_autoptr (GError) error = NULL;
       EsPool *pool;
 
@@ -472,8 +550,6 @@ main (int argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  /* So that each pool has to make its threads. */
-  g_thread_pool_set_max_unused_threads (0);
 
   g_test_add_func ("/pool/handles-each-once", test_pool_handles_each_once);
   g_test_add_func ("/pool/handles-at-seams", test_pool_handles_at_seams);
@@ -481,6 +557,9 @@ main (int argc,
   g_test_add_func ("/pool/commits-nothing", test_pool_commits_nothing);
   g_test_add_func ("/pool/runs-threads-at-once", test_pool_runs_threads_at_once);
   g_test_add_func ("/pool/blocked-handler-holds-up-nobody", test_pool_blocked_handler_holds_up_nobody);
+  g_test_add_func ("/pool/settles-behind-last-message", test_pool_settles_behind_last_message);
+  g_test_add_func ("/pool/settles-while-others-block", test_pool_settles_while_others_block);
+  g_test_add_func ("/pool/tells-of-room-made-meanwhile", test_pool_tells_of_room_made_meanwhile);
   g_test_add_func ("/pool/tells-when-crowded", test_pool_tells_when_crowded);
   g_test_add_func ("/pool/tells-of-room-each-time", test_pool_tells_of_room_each_time);
   g_test_add_func ("/pool/free-waits-for-handlers", test_pool_free_waits_for_handlers);
