@@ -176,10 +176,8 @@ take_in (EsLane *self,
     return NULL;
   if (arrival->is_cut || arrival->size > self->config.max_message_size)
     {
-      g_autoptr (GSocketAddress) sender = g_object_ref (self->sender);
-
       es_counter_add (&self->dropped_too_long, 1);
-      self->funcs.drop_too_long (self->owner, arrival->size, sender);
+      self->funcs.drop_too_long (self->owner, arrival->size, self->sender);
       return NULL;
     }
   es_counter_add (&self->messages_received, 1);
@@ -192,12 +190,9 @@ deliver (EsLane *self,
          const EsArrival *arrival)
 {
   g_autoptr (GBytes) message = take_in (self, arrival);
-  g_autoptr (GSocketAddress) sender = NULL;
 
-  if (message == NULL)
-    return;
-  sender = g_object_ref (self->sender);
-  self->deliver (self->receiver, message, sender);
+  if (message != NULL)
+    self->deliver (self->receiver, message, self->sender);
 }
 
 /* Delivers what was put aside. */
@@ -703,29 +698,39 @@ es_lane_set_paused (EsLane *self,
     g_main_context_wakeup (self->context);
 }
 
-/* Sends what was held and reads what waits, in the lane's thread, without calling a handler: what @take does not take is put
- * aside for the next dispatch. */
+static void
+put_aside (EsLane *self,
+           GBytes *message)
+{
+  EsAside *aside = g_new0 (EsAside, 1);
+
+  aside->message = g_bytes_ref (message);
+  aside->address = g_object_ref (self->sender);
+  g_queue_push_tail (&self->aside, aside);
+}
+
+/* Sends what was held and reads what waits, in the lane's thread, without calling a handler: what
+ * @take does not take is put aside for the next dispatch. */
 void
 es_lane_receive_aside (EsLane *self,
                        gboolean (*take) (gpointer owner, GBytes *message, GSocketAddress *address))
 {
+  g_autoptr (GSocketAddress) outer = NULL;
   EsArrival arrival;
 
   es_outbox_flush (self->outbox);
   if (self->is_closed || self->aside.length >= MAX_ASIDE || (es_batch_is_read (self->batch) && !fill_batch (self)))
     return;
+  /* A handler that runs now was given this one, and goes on with it. */
+  outer = self->sender != NULL ? g_object_ref (self->sender) : NULL;
   while (es_batch_next (self->batch, &arrival))
     {
       g_autoptr (GBytes) message = take_in (self, &arrival);
-      EsAside *aside;
 
-      if (message == NULL || take (self->owner, message, self->sender))
-        continue;
-      aside = g_new0 (EsAside, 1);
-      aside->message = g_bytes_ref (message);
-      aside->address = g_object_ref (self->sender);
-      g_queue_push_tail (&self->aside, aside);
+      if (message != NULL && !take (self->owner, message, self->sender))
+        put_aside (self, message);
     }
+  g_set_object (&self->sender, outer);
 }
 
 /* Calls @func with the sends of this thread held, to let them leave together. Thread-safe. */

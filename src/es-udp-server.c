@@ -58,6 +58,7 @@ typedef struct
   guint workers;
   EsPeerList *list;       /* (owned) */
   EsKeepalive *keepalive; /* (owned) */
+  gboolean is_following;  /* a change is being told, and the next ones wait */
 
   guint rate_limit; /* messages a second from one host */
   guint rate_burst; /* messages */
@@ -241,19 +242,24 @@ follow_change (EsUdpServer *self,
     g_signal_emit (self, signals[SIGNAL_PEER_REMOVED], 0, change->peer, change->reason);
 }
 
-/* Lets the list and the signals follow what any thread did to the table. */
+/* Lets the list and the signals follow what any thread did to the table. What the handlers do to it
+ * is told when they are done, so that all of them are told in the same order. */
 static void
 follow_changes (EsEndpoint *endpoint)
 {
-  EsUdpServer *self = ES_UDP_SERVER (endpoint);
+  g_autoptr (EsUdpServer) self = g_object_ref (ES_UDP_SERVER (endpoint));
   EsUdpServerPrivate *priv = get_private (self);
   g_auto (EsPeerChange) change = { 0 };
 
+  if (priv->is_following)
+    return;
+  priv->is_following = TRUE;
   while (es_peer_table_take_change (priv->peers, &change))
     {
       follow_change (self, &change);
       es_peer_change_clear (&change);
     }
+  priv->is_following = FALSE;
   es_keepalive_update (priv->keepalive);
 }
 
