@@ -6,8 +6,8 @@
 #include <sys/resource.h>
 
 /* A resolver that knows a few names, and asks no network:
- * one.invalid has an address, two.invalid has first one that nobody may connect to, nowhere.invalid
- * has none, and what comes of never.invalid nobody will know. */
+ * one.invalid has an address, two.invalid has first one that nobody may connect to, bad.invalid has
+ * two of these, nowhere.invalid has none, and what comes of never.invalid nobody will know. */
 #define TEST_TYPE_RESOLVER (test_resolver_get_type ())
 G_DECLARE_FINAL_TYPE (TestResolver, test_resolver, TEST, RESOLVER, GResolver)
 
@@ -29,8 +29,10 @@ look_up (const char *name,
 
   if (g_str_equal (name, "one.invalid") || g_str_equal (name, "two.invalid"))
     addresses = g_list_prepend (addresses, g_inet_address_new_from_string ("127.0.0.1"));
-  if (g_str_equal (name, "two.invalid"))
+  if (g_str_equal (name, "two.invalid") || g_str_equal (name, "bad.invalid"))
     addresses = g_list_prepend (addresses, g_inet_address_new_from_string (FORBIDDEN_HOST));
+  if (g_str_equal (name, "bad.invalid"))
+    addresses = g_list_prepend (addresses, g_inet_address_new_from_string ("255.255.255.255"));
   if (addresses == NULL)
     g_set_error (error, G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND, "Nobody is called %s", name);
   return addresses;
@@ -483,6 +485,8 @@ test_udp_client_fails_to_connect (void)
   assert_cannot_connect (client, "nowhere.invalid", G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND,
                          "Could not connect to nowhere.invalid:9: Nobody is called nowhere.invalid");
   assert_cannot_connect (client, FORBIDDEN_HOST, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                         "Could not connect to " FORBIDDEN_HOST ":9: Permission denied");
+  assert_cannot_connect (client, "bad.invalid", G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
                          "Could not connect to " FORBIDDEN_HOST ":9: Permission denied");
   assert_cannot_connect (client, "127.0.0.1:x", G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                          "Could not connect to 127.0.0.1:x: ");
