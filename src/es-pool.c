@@ -8,12 +8,14 @@
 
 /*
  * Handlers on threads. Messages reach the threads in groups, each by one lock and one wake-up. Who
- * works on a group claims one message at a time, by counting up, and before that wakes the next
- * thread, if there is more to do: so quick handlers cost few wake-ups, and a handler that blocks
- * holds up no other message.
+ * works on a group claims one message at a time, by counting up. Where quick handlers come to the
+ * end of a group in no time, more threads would only cost wake-ups: so one idle thread watches, and
+ * when a group is a millisecond old the others help with it. A handler that blocks holds up other
+ * messages for as long as that.
  */
 
 #define GROUP_SIZE 64
+#define PATIENCE_USEC 1000
 
 typedef struct
 {
@@ -23,7 +25,10 @@ typedef struct
 
 typedef struct
 {
-  guint n_refs; /* under the pool's lock */
+  /* Under the pool's lock. */
+  guint n_refs;
+  gint64 begun; /* when the first thread began with it, monotonic microseconds; 0: none has */
+
   guint n_items;
   atomic_uint next; /* the next item to claim */
   EsPoolItem items[GROUP_SIZE];
@@ -43,6 +48,8 @@ struct _EsPool
   GMutex lock;
   GCond has_work;
   GQueue groups; /* of (owned) EsPoolGroup, until all of it is claimed */
+  guint n_idle;
+  gboolean is_watched; /* an idle thread wakes up by itself to see whether help is needed */
   guint64 n_unhandled;
   guint64 n_bytes_unhandled;
 
@@ -113,21 +120,75 @@ work_on (EsPool *self,
   self->funcs.settle (self->owner);
 }
 
-/* (nullable) Under the lock: waits for a group that has work. NULL: the pool closes. */
+static gboolean
+is_claimed (EsPoolGroup *group)
+{
+  return atomic_load (&group->next) >= group->n_items;
+}
+
+/* (nullable) Under the lock: a group that no thread has begun with, or that takes long. */
+static EsPoolGroup *
+find_group (EsPool *self)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  for (GList *link = self->groups.head; link != NULL; link = link->next)
+    {
+      EsPoolGroup *group = link->data;
+
+      if (!is_claimed (group) && now - group->begun >= PATIENCE_USEC)
+        return group;
+    }
+  return NULL;
+}
+
+/* Under the lock: sleeps until there is work, or, if it is this thread that watches, until there may
+ * be. */
+static void
+sleep_idle (EsPool *self)
+{
+  gboolean watches = self->groups.length > 0 && !self->is_watched;
+
+  self->n_idle++;
+  self->is_watched = self->is_watched || watches;
+  if (watches)
+    g_cond_wait_until (&self->has_work, &self->lock, g_get_monotonic_time () + PATIENCE_USEC);
+  else
+    g_cond_wait (&self->has_work, &self->lock);
+  if (watches)
+    self->is_watched = FALSE;
+  self->n_idle--;
+}
+
+/* (nullable) Under the lock: waits for a group that needs a thread. NULL: the pool closes. */
 static EsPoolGroup *
 wait_for_group (EsPool *self)
 {
   EsPoolGroup *group;
+  gboolean is_long;
 
-  while (self->groups.length == 0 && !atomic_load (&self->is_closing))
-    g_cond_wait (&self->has_work, &self->lock);
+  while (!atomic_load (&self->is_closing) && (group = find_group (self)) == NULL)
+    sleep_idle (self);
   if (atomic_load (&self->is_closing))
     return NULL;
-  group = g_queue_peek_head (&self->groups);
+  is_long = group->begun > 0;
+  if (!is_long)
+    group->begun = g_get_monotonic_time ();
   group->n_refs++;
-  if (atomic_load (&group->next) + 1 < group->n_items || self->groups.length > 1)
+  /* The next one either helps, too, or watches. */
+  if (self->n_idle > 0 && (is_long || (!self->is_watched && group->n_items > 1)))
     g_cond_signal (&self->has_work);
   return group;
+}
+
+/* Under the lock: leaves a group, of which nothing is left to claim. */
+static void
+leave_group (EsPool *self,
+             EsPoolGroup *group)
+{
+  if (!atomic_load (&self->is_closing) && g_queue_remove (&self->groups, group))
+    unref_group (self, group);
+  unref_group (self, group);
 }
 
 static gpointer
@@ -142,9 +203,7 @@ run_thread (gpointer data)
       g_mutex_unlock (&self->lock);
       work_on (self, group);
       g_mutex_lock (&self->lock);
-      if (!atomic_load (&self->is_closing) && g_queue_peek_head (&self->groups) == group)
-        unref_group (self, g_queue_pop_head (&self->groups));
-      unref_group (self, group);
+      leave_group (self, group);
     }
   g_mutex_unlock (&self->lock);
   return NULL;
