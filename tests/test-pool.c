@@ -179,6 +179,27 @@ note_settled (gpointer owner)
   g_mutex_unlock (&self->lock);
 }
 
+/* The same, and each other message takes 50 ms. */
+static void
+take_time (gpointer owner,
+           GBytes *message,
+           GSocketAddress *address)
+{
+  Witness *self = owner;
+  gint64 deadline = g_get_monotonic_time () + G_USEC_PER_SEC / 20;
+
+  if (number_of (message) == 0)
+    {
+      block_on_first (owner, message, address);
+      return;
+    }
+  g_mutex_lock (&self->lock);
+  while (g_cond_wait_until (&self->changed, &self->lock, deadline))
+    ;
+  g_mutex_unlock (&self->lock);
+  note_handled (self, message);
+}
+
 static EsPool *
 new_pool (guint n_threads,
           HandleFunc func,
@@ -445,6 +466,27 @@ test_pool_tells_when_crowded (void)
 }
 
 static void
+test_pool_tells_nothing_where_never_crowded (void)
+{
+  g_autoptr (Witness) witness = witness_new ();
+  EsPool *pool = new_pool (1, block_on_first, witness);
+
+  g_test_summary ("Where there always was room nothing is told of it.");
+
+  add (pool, 0, 1);
+  es_pool_commit (pool);
+  wait_until (witness, witness->n_inside == 1);
+  add (pool, 1, ES_POOL_MAX_WAITING - 1);
+  es_pool_commit (pool);
+  change (witness, &witness->is_open, TRUE);
+  wait_until (witness, witness->n_handled == ES_POOL_MAX_WAITING);
+  free_done (pool);
+
+  g_assert_cmpuint (witness->n_crowded, ==, 0);
+  g_assert_cmpuint (witness->n_free_again, ==, 0);
+}
+
+static void
 test_pool_tells_of_room_each_time (void)
 {
   g_autoptr (Witness) witness = witness_new ();
@@ -504,6 +546,26 @@ test_pool_free_counts_unhandled (void)
 }
 
 static void
+test_pool_free_starts_no_handler (void)
+{
+  g_autoptr (Witness) witness = witness_new ();
+  EsPool *pool = new_pool (1, take_time, witness);
+  guint64 n_messages;
+
+  g_test_summary ("No handler starts once the pool closes, not even for the rest of a group.");
+
+  add (pool, 0, 64);
+  es_pool_commit (pool);
+  wait_until (witness, witness->n_inside == 1);
+  change (witness, &witness->is_open, TRUE);
+  es_pool_free (pool, &n_messages, NULL);
+
+  g_assert_cmpuint (n_messages, >, 0);
+  g_assert_cmpuint (n_messages + witness->n_handled, ==, 64);
+  g_assert_cmpint (g_atomic_int_get (&n_messages_alive), ==, 0);
+}
+
+static void
 test_pool_free_counts_what_threads_just_took (void)
 {
   g_test_summary ("A pool that is freed while its threads wake up neither loses nor keeps a message.");
@@ -522,12 +584,24 @@ test_pool_free_counts_what_threads_just_took (void)
     }
 }
 
+static guint
+count_threads (void)
+{
+  g_autoptr (GDir) dir = g_dir_open ("/proc/self/task", 0, NULL);
+  guint n = 0;
+
+  while (dir != NULL && g_dir_read_name (dir) != NULL)
+    n++;
+  return n;
+}
+
 static void
 test_pool_needs_all_threads (void)
 {
   g_autoptr (Witness) witness = witness_new ();
+  guint n_threads = count_threads ();
 
-  g_test_summary ("A machine that is out of threads gives an error, whichever thread was one too many.");
+  g_test_summary ("A machine that is out of threads gives an error and keeps none, whichever was one too many.");
 
   for (int n_left = 0; n_left < 4; n_left++)
     {
@@ -542,6 +616,8 @@ test_pool_needs_all_threads (void)
       g_assert_null (pool);
       g_assert_error (error, G_THREAD_ERROR, G_THREAD_ERROR_AGAIN);
       g_assert_true (g_str_has_prefix (error->message, "Could not make 4 threads: "));
+      while (count_threads () > n_threads)
+        g_thread_yield ();
     }
 }
 
@@ -561,9 +637,11 @@ main (int argc,
   g_test_add_func ("/pool/settles-while-others-block", test_pool_settles_while_others_block);
   g_test_add_func ("/pool/tells-of-room-made-meanwhile", test_pool_tells_of_room_made_meanwhile);
   g_test_add_func ("/pool/tells-when-crowded", test_pool_tells_when_crowded);
+  g_test_add_func ("/pool/tells-nothing-where-never-crowded", test_pool_tells_nothing_where_never_crowded);
   g_test_add_func ("/pool/tells-of-room-each-time", test_pool_tells_of_room_each_time);
   g_test_add_func ("/pool/free-waits-for-handlers", test_pool_free_waits_for_handlers);
   g_test_add_func ("/pool/free-counts-unhandled", test_pool_free_counts_unhandled);
+  g_test_add_func ("/pool/free-starts-no-handler", test_pool_free_starts_no_handler);
   g_test_add_func ("/pool/free-counts-what-threads-just-took", test_pool_free_counts_what_threads_just_took);
   g_test_add_func ("/pool/needs-all-threads", test_pool_needs_all_threads);
 
