@@ -244,9 +244,10 @@ es_requests_add (EsRequests *self,
   request->retries = retries;
   request->wait = (gint64) timeout_ms * G_TIME_SPAN_MILLISECOND;
   request->is_pending = TRUE;
-  watch_cancellable (request);
+  /* Under the lock, since the context may be another thread's, which then finds it in the queue. */
   g_mutex_lock (&self->lock);
   g_queue_push_tail (&self->waiting, request);
+  watch_cancellable (request);
   g_mutex_unlock (&self->lock);
   activate_waiting (self);
   wake_timers (self);
