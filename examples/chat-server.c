@@ -12,8 +12,9 @@
  *     MSGA, MSGP unjoined     MERR JOIN FIRST
  *     anything else           nothing
  *
- * Every member is sent PING at each interval, by a background job, and who leaves too many of them
- * unanswered is removed. The handler and the job are two threads: a lock protects the members.
+ * A member is a peer of the server, with its name riding on it. Who is silent for an interval is sent
+ * PING, and who leaves too many of them unanswered is removed; any word is an answer. Where systemd
+ * hands over a socket, that is the one to listen at.
  *
  * One line end after a name, EXIT or PONG is let pass, so that one can chat by nc or socat. Names
  * and texts are relayed as they are: whoever shows them on a terminal has to escape them.
@@ -31,41 +32,12 @@
 
 typedef struct
 {
-  GSocketAddress *address; /* (owned) */
-  char *name;              /* (owned) */
-  int n_unanswered;
-} Member;
-
-typedef struct
-{
-  /* Set before the server starts, then only read. */
-  EsEndpoint *server; /* (owned) */
+  EsUdpServer *server; /* (owned) */
   double ping_interval;
   int max_missed;
   int port;
   gboolean verbose;
-
-  GMutex lock;
-  GHashTable *members; /* (owned) from GSocketAddress to Member; under the lock */
 } Chat;
-
-static Member *
-member_new (GSocketAddress *address, const char *name)
-{
-  Member *self = g_new0 (Member, 1);
-
-  self->address = g_object_ref (address);
-  self->name = g_strdup (name);
-  return self;
-}
-
-static void
-member_free (Member *self)
-{
-  g_object_unref (self->address);
-  g_free (self->name);
-  g_free (self);
-}
 
 G_GNUC_PRINTF (3, 4)
 static void
@@ -94,7 +66,7 @@ chat_send (Chat *self, GBytes *message, GSocketAddress *address)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!es_endpoint_send (self->server, message, address, &error))
+  if (!es_endpoint_send (ES_ENDPOINT (self->server), message, address, &error))
     chat_log (self, address, "%s", error->message);
 }
 
@@ -106,29 +78,34 @@ chat_answer (Chat *self, const char *text, GSocketAddress *address)
   chat_send (self, message, address);
 }
 
-static Member *
+static const char *
+name_of (EsPeer *member)
+{
+  return g_object_get_data (G_OBJECT (member), "name");
+}
+
+/* (transfer full) (nullable) */
+static EsPeer *
 chat_find_name (Chat *self, const char *name)
 {
-  GHashTableIter iter;
-  gpointer value;
+  GListModel *members = es_udp_server_get_peers (self->server);
 
-  g_hash_table_iter_init (&iter, self->members);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
+  for (guint i = 0; i < g_list_model_get_n_items (members); i++)
     {
-      Member *member = value;
+      g_autoptr (EsPeer) member = g_list_model_get_item (members, i);
 
-      if (g_str_equal (member->name, name))
-        return member;
+      if (g_str_equal (name_of (member), name))
+        return g_steal_pointer (&member);
     }
   return NULL;
 }
 
 static GBytes *
-compose (const Member *sender, const char *text, gsize size)
+compose (EsPeer *sender, const char *text, gsize size)
 {
   GString *message = g_string_new (NULL);
 
-  g_string_printf (message, "(%s) ", sender->name);
+  g_string_printf (message, "(%s) ", name_of (sender));
   g_string_append_len (message, text, size);
   return g_string_free_to_bytes (message);
 }
@@ -152,36 +129,40 @@ is_good_name (const char *name, gsize size)
          memchr (name, ')', size) == NULL;
 }
 
+static void
+chat_admit (Chat *self, GSocketAddress *address, const char *name)
+{
+  g_autoptr (EsPeer) member = NULL;
+  g_autofree char *own_name = g_strdup (name);
+
+  member = es_udp_server_add_peer (self->server, address);
+  g_object_set_data_full (G_OBJECT (member), "name", g_steal_pointer (&own_name), g_free);
+  chat_answer (self, "JOK", address);
+  chat_log (self, address, "%s has joined", name);
+}
+
 static gboolean
-handle_join (Chat *self, GSocketAddress *address, const char *text, gsize size)
+handle_join (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size)
 {
   gsize name_size = size_of_line (text, size);
   g_autofree char *name = g_strndup (text, name_size);
+  g_autoptr (EsPeer) namesake = chat_find_name (self, name);
 
-  if (g_hash_table_contains (self->members, address))
+  if (sender != NULL)
     chat_answer (self, "JERR ALREADY JOINED", address);
   else if (!is_good_name (text, name_size))
     chat_answer (self, "JERR BAD NAME", address);
-  else if (chat_find_name (self, name) != NULL)
+  else if (namesake != NULL)
     chat_answer (self, "JERR NAME TAKEN", address);
   else
-    {
-      Member *member = member_new (address, name);
-
-      g_hash_table_insert (self->members, member->address, member);
-      chat_answer (self, "JOK", address);
-      chat_log (self, address, "%s has joined", name);
-    }
+    chat_admit (self, address, name);
   return TRUE;
 }
 
 static gboolean
-handle_message_to_all (Chat *self, GSocketAddress *address, const char *text, gsize size)
+handle_message_to_all (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size)
 {
-  Member *sender = g_hash_table_lookup (self->members, address);
   g_autoptr (GBytes) message = NULL;
-  GHashTableIter iter;
-  gpointer receiver;
 
   if (sender == NULL)
     {
@@ -190,9 +171,7 @@ handle_message_to_all (Chat *self, GSocketAddress *address, const char *text, gs
     }
 
   message = compose (sender, text, size);
-  g_hash_table_iter_init (&iter, self->members);
-  while (g_hash_table_iter_next (&iter, &receiver, NULL))
-    chat_send (self, message, receiver);
+  es_udp_server_send_to_peers (self->server, message, NULL);
   return TRUE;
 }
 
@@ -210,13 +189,12 @@ split_name (const char *text, gsize size, char **name)
 }
 
 static gboolean
-handle_message_to_one (Chat *self, GSocketAddress *address, const char *text, gsize size)
+handle_message_to_one (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size)
 {
-  Member *sender = g_hash_table_lookup (self->members, address);
   g_autofree char *name = NULL;
   const char *private_text = split_name (text, size, &name);
   g_autoptr (GBytes) message = NULL;
-  Member *receiver;
+  g_autoptr (EsPeer) receiver = NULL;
 
   if (sender == NULL)
     {
@@ -234,42 +212,34 @@ handle_message_to_one (Chat *self, GSocketAddress *address, const char *text, gs
     }
 
   message = compose (sender, private_text, text + size - private_text);
-  chat_send (self, message, receiver->address);
+  chat_send (self, message, es_peer_get_address (receiver));
   if (receiver != sender)
-    chat_send (self, message, sender->address);
+    chat_send (self, message, address);
   return TRUE;
 }
 
 static gboolean
-handle_exit (Chat *self, GSocketAddress *address, const char *text, gsize size)
+handle_exit (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size)
 {
-  Member *member = g_hash_table_lookup (self->members, address);
-
-  if (member == NULL || size_of_line (text, size) > 0)
+  if (sender == NULL || size_of_line (text, size) > 0)
     return FALSE;
 
-  chat_log (self, address, "%s has left", member->name);
-  g_hash_table_remove (self->members, address);
+  es_udp_server_remove_peer (self->server, sender);
   return TRUE;
 }
 
+/* That it was heard is all that counts. */
 static gboolean
-handle_pong (Chat *self, GSocketAddress *address, const char *text, gsize size)
+handle_pong (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size)
 {
-  Member *member = g_hash_table_lookup (self->members, address);
-
-  if (member == NULL || size_of_line (text, size) > 0)
-    return FALSE;
-
-  member->n_unanswered = 0;
-  return TRUE;
+  return sender != NULL && size_of_line (text, size) == 0;
 }
 
 /* What each verb does; FALSE: the message makes no sense. */
 static const struct
 {
   const char *verb;
-  gboolean (*handle) (Chat *self, GSocketAddress *address, const char *text, gsize size);
+  gboolean (*handle) (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size);
 } verbs[] = {
   { "JOIN", handle_join },
   { "MSGA", handle_message_to_all },
@@ -284,10 +254,11 @@ chat_dispatch (Chat *self, GSocketAddress *address, const char *message, gsize s
   const char *space = memchr (message, ' ', size);
   gsize verb_size = space != NULL ? (gsize) (space - message) : size_of_line (message, size);
   const char *text = space != NULL ? space + 1 : message + size;
+  g_autoptr (EsPeer) sender = es_udp_server_lookup_peer (self->server, address);
 
   for (guint i = 0; i < G_N_ELEMENTS (verbs); i++)
     if (verb_size == strlen (verbs[i].verb) && memcmp (message, verbs[i].verb, verb_size) == 0)
-      return verbs[i].handle (self, address, text, message + size - text);
+      return verbs[i].handle (self, address, sender, text, message + size - text);
   return FALSE;
 }
 
@@ -299,7 +270,6 @@ on_message_received (EsEndpoint *server,
                      gpointer user_data)
 {
   Chat *self = user_data;
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   gsize size = 0;
   const char *text = g_bytes_get_data (message, &size);
 
@@ -314,37 +284,22 @@ on_error (EsEndpoint *server, GError *error, GSocketAddress *address, gpointer u
 }
 
 static void
-chat_ping_members (Chat *self)
+on_peer_removed (EsUdpServer *server, EsPeer *member, EsPeerRemoved reason, gpointer user_data)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-  GHashTableIter iter;
-  gpointer value;
-
-  g_hash_table_iter_init (&iter, self->members);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    {
-      Member *member = value;
-
-      if (member->n_unanswered > self->max_missed)
-        {
-          chat_log (self, member->address, "%s left %d pings unanswered and is removed",
-                    member->name, member->n_unanswered);
-          g_hash_table_iter_remove (&iter);
-          continue;
-        }
-
-      chat_answer (self, "PING", member->address);
-      member->n_unanswered++;
-    }
+  if (reason == ES_PEER_REMOVED_SILENT)
+    chat_log (user_data, es_peer_get_address (member), "%s left %u pings unanswered and is removed",
+              name_of (member), es_peer_get_missed_pings (member));
+  else if (reason == ES_PEER_REMOVED_REQUESTED)
+    chat_log (user_data, es_peer_get_address (member), "%s has left", name_of (member));
 }
 
-static void
-ping_job (EsJob *job, EsEndpoint *server, gpointer user_data)
+/* (transfer full) A server at the socket that systemd hands over, or else at the port. */
+static EsUdpServer *
+chat_open (Chat *self, GError **error)
 {
-  Chat *self = user_data;
-
-  while (es_job_sleep (job, MAX (self->ping_interval * 1000, 1)))
-    chat_ping_members (self);
+  if (g_getenv ("LISTEN_FDS") != NULL)
+    return es_udp_server_new_from_activation (NULL, error);
+  return es_udp_server_new (self->port);
 }
 
 static gboolean
@@ -357,18 +312,20 @@ quit (gpointer server)
 static gboolean
 chat_run (Chat *self, GError **error)
 {
-  g_autoptr (EsJob) job = NULL;
+  g_autoptr (GBytes) ping = g_bytes_new_static ("PING", 4);
 
-  if (!es_endpoint_start (self->server, error))
-    return FALSE;
-  job = es_endpoint_create_job (self->server, "ping", ping_job, self, NULL, TRUE, error);
-  if (job == NULL)
+  /* To remove who leaves more than so many unanswered is to remove who leaves one more. */
+  es_udp_server_set_keepalive (self->server, ping, MAX (self->ping_interval * 1000, 1), self->max_missed + 1);
+  g_signal_connect (self->server, "message-received", G_CALLBACK (on_message_received), self);
+  g_signal_connect (self->server, "peer-removed", G_CALLBACK (on_peer_removed), self);
+  g_signal_connect (self->server, "error", G_CALLBACK (on_error), self);
+  if (!es_endpoint_start (ES_ENDPOINT (self->server), error))
     return FALSE;
 
   g_unix_signal_add (SIGINT, quit, self->server);
   g_unix_signal_add (SIGTERM, quit, self->server);
-  g_print ("Listening on port %u\n", es_udp_server_get_port (ES_UDP_SERVER (self->server)));
-  return es_endpoint_run (self->server, error);
+  g_print ("Listening on port %u\n", es_udp_server_get_port (self->server));
+  return es_endpoint_run (ES_ENDPOINT (self->server), error);
 }
 
 static gboolean
@@ -387,7 +344,7 @@ chat_parse (Chat *self, int *argc, char ***argv, GError **error)
     { "port", 'p', 0, G_OPTION_ARG_INT, &self->port,
       "Listen on this UDP port (1234); 0: on any that is free", "PORT" },
     { "ping-interval", 'i', 0, G_OPTION_ARG_DOUBLE, &self->ping_interval,
-      "Send a PING each so many seconds (10)", "SECONDS" },
+      "Send PING to who is silent for so many seconds (10)", "SECONDS" },
     { "max-missed", 'm', 0, G_OPTION_ARG_INT, &self->max_missed,
       "Remove who leaves more than N pings unanswered (3)", "N" },
     { "verbose", 'v', 0, G_OPTION_ARG_NONE, &self->verbose,
@@ -402,7 +359,7 @@ chat_parse (Chat *self, int *argc, char ***argv, GError **error)
          require (self->ping_interval > 0 && self->ping_interval <= MAX_INTERVAL_SECONDS,
                   "A ping interval is more than 0 and at most 86400 seconds",
                   error) &&
-         require (self->max_missed >= 0, "The pings to let pass are 0 or more", error);
+         require (self->max_missed >= 0 && self->max_missed < G_MAXINT, "The pings to let pass are 0 or more", error);
 }
 
 int
@@ -418,17 +375,10 @@ main (int argc, char **argv)
       return 2;
     }
 
-  g_mutex_init (&chat.lock);
-  chat.members = g_hash_table_new_full (es_address_hash, es_address_equal,
-                                        NULL, (GDestroyNotify) member_free);
-  chat.server = ES_ENDPOINT (es_udp_server_new (chat.port));
-  g_signal_connect (chat.server, "message-received", G_CALLBACK (on_message_received), &chat);
-  g_signal_connect (chat.server, "error", G_CALLBACK (on_error), &chat);
-  if (!chat_run (&chat, &error))
+  chat.server = chat_open (&chat, &error);
+  if (chat.server == NULL || !chat_run (&chat, &error))
     g_printerr ("%s\n", error->message);
 
-  g_object_unref (chat.server);
-  g_hash_table_unref (chat.members);
-  g_mutex_clear (&chat.lock);
+  g_clear_object (&chat.server);
   return error != NULL;
 }

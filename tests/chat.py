@@ -488,21 +488,42 @@ def test_line_end(server):
 # The pings
 
 
-def count_pings_until_removed(member, on_ping=lambda pings: None):
+def is_member(witness, name):
+    """Asks by a message, which the member hears as well if it is one."""
+    while True:
+        witness.say(f"MSGP ({name}) still here?")
+        answer = witness.hear()
+        while answer == "PING":
+            answer = witness.hear()
+        if answer != "MERR JOIN FIRST":
+            return answer != "MERR NO SUCH NAME"
+        # It was too slow to be taken for alive.
+        witness.join("witness")
+
+
+def count_pings_until(expected, member, pings, on_ping):
+    """Counts the pings that come before a message, on top of others."""
+    heard = member.hear()
+    while heard != expected:
+        check_equal(heard, "PING")
+        pings += 1
+        on_ping(pings)
+        heard = member.hear()
+    return pings
+
+
+def count_pings_until_removed(server, member, name, on_ping=lambda pings: None):
     """Counts the pings that a member gets until the server knows it no more."""
+    witness = Stranger(server.port).join("witness")
     pings = 0
     end = time.monotonic() + DEADLINE
-    answer = member.ask("MSGA still here?")
-    while answer != "MERR JOIN FIRST":
+    while is_member(witness, name):
         check(time.monotonic() < end, f"{pings} pings and still a member")
-        if answer == "PING":
-            pings += 1
-            on_ping(pings)
-        else:
-            time.sleep(0.01)
-            member.say("MSGA still here?")
-        answer = member.hear()
-    return pings
+        pings = count_pings_until("(witness) still here?", member, pings, on_ping)
+        time.sleep(0.01)
+    witness.say("EXIT")
+    member.say("MSGA still here?")
+    return count_pings_until("MERR JOIN FIRST", member, pings, on_ping)
 
 
 def test_silent_removed(server):
@@ -510,8 +531,21 @@ def test_silent_removed(server):
     for missed in (0, 3):
         with Server("--ping-interval", "0.1", "--max-missed", str(missed)) as pinging:
             silent = Stranger(pinging.port).join("silent")
-            check_equal(count_pings_until_removed(silent), missed + 1)
+            check_equal(count_pings_until_removed(pinging, silent, "silent"), missed + 1)
             silent.join("silent")
+
+
+def test_silent_pinged(server):
+    """PING: only who was silent for --ping-interval is sent one"""
+    with Server("--ping-interval", "0.4") as pinging:
+        member = Stranger(pinging.port).join("member")
+        for _ in range(3):
+            time.sleep(0.2)
+            spoken = time.monotonic()
+            member.say("HELLO")
+        check_equal(member.hear(), "PING")
+        silence = time.monotonic() - spoken
+        check(silence >= 0.4, f"pinged after {silence} s")
 
 
 def test_pong(server):
@@ -523,7 +557,7 @@ def test_pong(server):
             if pings == 3:
                 member.say("PONG")
 
-        pings = count_pings_until_removed(member, answer_third)
+        pings = count_pings_until_removed(pinging, member, "member", answer_third)
         # Six go unanswered once the third was answered; a late answer only adds to that.
         check(pings >= 9, f"removed after {pings} pings")
 
@@ -539,8 +573,19 @@ def test_pong_always(server):
         wait_until(lambda: member.hear() == "(member) still here", "it is still a member")
 
 
-def test_two_threads(server):
-    """Members come, talk and go while the job pings and removes others at the same time"""
+def test_any_word(server):
+    """anything: whatever a member says, it is alive"""
+    with Server("--ping-interval", "0.1", "--max-missed", "2") as pinging:
+        member = Stranger(pinging.port).join("member")
+        for word in (b"", b"HELLO", b"\xff", b"PING", b"EXIT not", b"MSGP", b"pong", b" "):
+            check_equal(member.hear(), "PING")
+            member.say(word)
+        member.say("MSGA still here")
+        wait_until(lambda: member.hear() == "(member) still here", "it is still a member")
+
+
+def test_coming_and_going(server):
+    """Members come, talk and go while others are pinged and removed"""
     with Server("--ping-interval", "0.001", "--max-missed", "1") as hasty:
         members = [Stranger(hasty.port) for _ in range(30)]
         witness = Stranger(hasty.port)
