@@ -10,8 +10,9 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 
-/* Groups and interfaces. GSocket knows how to join a group on one interface; here is what it takes
- * to do it on every interface that can. */
+/* Groups and interfaces. GSocket knows how to join a group on one interface, though not an IPv4
+ * group for one sender on a socket of IPv6; here is what it takes to do it on every interface that
+ * can. */
 
 gboolean
 es_multicast_join (GSocket *socket,
@@ -21,7 +22,7 @@ es_multicast_join (GSocket *socket,
                    GError **error)
 {
   if (source != NULL)
-    return g_socket_join_multicast_group_ssm (socket, group, source, interface_name, error);
+    return es_socket_change_source_membership (socket, TRUE, group, source, if_nametoindex (interface_name), error);
   return g_socket_join_multicast_group (socket, group, FALSE, interface_name, error);
 }
 
@@ -33,7 +34,7 @@ es_multicast_leave (GSocket *socket,
                     GError **error)
 {
   if (source != NULL)
-    return g_socket_leave_multicast_group_ssm (socket, group, source, interface_name, error);
+    return es_socket_change_source_membership (socket, FALSE, group, source, if_nametoindex (interface_name), error);
   return g_socket_leave_multicast_group (socket, group, FALSE, interface_name, error);
 }
 

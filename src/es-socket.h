@@ -23,6 +23,13 @@ GSocket *es_socket_new_connected (GSocketAddress *remote,
                                   const EsSocketOptions *options,
                                   GError **error);
 
+gboolean es_socket_change_source_membership (GSocket *socket,
+                                             gboolean is_to_join,
+                                             GInetAddress *group,
+                                             GInetAddress *source,
+                                             guint interface_index,
+                                             GError **error);
+
 void es_socket_prepare (GSocket *socket,
                         const EsSocketOptions *options);
 
