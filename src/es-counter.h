@@ -26,11 +26,3 @@ es_counter_add (EsCounter *self,
 {
   atomic_store_explicit (&self->value, es_counter_get (self) + n, memory_order_relaxed);
 }
-
-/* Adds in any thread. */
-static inline void
-es_counter_add_shared (EsCounter *self,
-                       guint64 n)
-{
-  atomic_fetch_add_explicit (&self->value, n, memory_order_relaxed);
-}

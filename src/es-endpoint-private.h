@@ -71,6 +71,11 @@ void es_endpoint_run_burst (EsEndpoint *self,
                             void (*func) (gpointer data),
                             gpointer data);
 
-/* Changes sockets while the endpoint runs. In the endpoint's context. */
+/* (transfer full) Keeps the endpoint from being started by another thread. */
+GMutexLocker *es_endpoint_lock_start (EsEndpoint *self);
+
+void es_endpoint_tell_local_address (EsEndpoint *self);
+
+/* With the start locked, changes sockets while the endpoint runs. In the endpoint's context. */
 gboolean es_endpoint_reopen (EsEndpoint *self,
                              GError **error);

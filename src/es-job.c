@@ -230,6 +230,8 @@ es_job_start (EsJob *self,
   self->thread = g_thread_try_new (name, run_job, self, error);
   if (self->thread == NULL)
     {
+      /* Not under the lock, which comes behind the endpoint's own. */
+      g_clear_pointer (&locker, g_mutex_locker_free);
       self->funcs->gone (self->endpoint);
       g_prefix_error (error, "Could not start job “%s”: ", self->name);
       return FALSE;

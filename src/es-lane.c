@@ -177,7 +177,7 @@ take_in (EsLane *self,
   if (arrival->is_cut || arrival->size > self->config.max_message_size)
     {
       es_counter_add (&self->dropped_too_long, 1);
-      self->funcs.drop_too_long (self->owner, arrival->size, self->sender);
+      self->funcs.drop_too_long (self->owner, arrival->size, self->config.max_message_size, self->sender);
       return NULL;
     }
   es_counter_add (&self->messages_received, 1);
@@ -197,9 +197,10 @@ deliver (EsLane *self,
 
 /* Delivers what was put aside. */
 static void
-deliver_aside (EsLane *self)
+deliver_aside (EsLane *self,
+               gint64 deadline)
 {
-  while (self->aside.length > 0 && goes_on (self))
+  while (self->aside.length > 0 && goes_on (self) && g_get_monotonic_time () < deadline)
     {
       EsAside *aside = g_queue_pop_head (&self->aside);
 
@@ -262,15 +263,15 @@ receive (EsLane *self)
 {
   gint64 deadline = g_get_monotonic_time () + BUDGET_USEC;
 
-  deliver_aside (self);
-  do
+  deliver_aside (self, deadline);
+  while (goes_on (self) && self->aside.length == 0 && g_get_monotonic_time () < deadline)
     {
       if (es_batch_is_read (self->batch) && !fill_batch (self))
         return;
       deliver_batch (self, deadline);
+      if (!es_batch_was_full (self->batch))
+        return;
     }
-  while (goes_on (self) && es_batch_is_read (self->batch) && es_batch_was_full (self->batch) &&
-         g_get_monotonic_time () < deadline);
 }
 
 static void

@@ -21,6 +21,7 @@ typedef struct
                    GSocketAddress *address);
   void (*drop_too_long) (gpointer owner,
                          gsize size,
+                         gsize limit,
                          GSocketAddress *address);
   void (*fail) (gpointer owner,
                 const GError *error,

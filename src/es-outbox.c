@@ -4,7 +4,6 @@
 
 #include "es-outbox.h"
 
-#include "es-address-private.h"
 #include "es-wire.h"
 
 #include <stdatomic.h>

@@ -36,7 +36,7 @@ typedef struct
 
 typedef struct
 {
-  EsMatchFunc func; /* (nullable) */
+  EsRequestMatchFunc func; /* (nullable) */
   gpointer user_data;
   GDestroyNotify destroy; /* (nullable) */
 } EsMatcher;
@@ -104,7 +104,7 @@ es_requests_free (EsRequests *self)
 
 void
 es_requests_set_match_func (EsRequests *self,
-                            EsMatchFunc match,
+                            EsRequestMatchFunc match,
                             gpointer user_data,
                             GDestroyNotify destroy)
 {

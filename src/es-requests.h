@@ -2,7 +2,12 @@
 
 #pragma once
 
-#include "es-udp-client.h"
+#include "es-endpoint.h"
+
+/* Whether @response answers @request. */
+typedef gboolean (*EsRequestMatchFunc) (GBytes *request,
+                                        GBytes *response,
+                                        gpointer user_data);
 
 typedef struct _EsRequests EsRequests;
 
@@ -11,7 +16,7 @@ EsRequests *es_requests_new (EsEndpoint *endpoint);
 void es_requests_free (EsRequests *self);
 
 void es_requests_set_match_func (EsRequests *self,
-                                 EsMatchFunc match,
+                                 EsRequestMatchFunc match,
                                  gpointer user_data,
                                  GDestroyNotify destroy);
 

@@ -8,6 +8,8 @@
 #include "es-endpoint-private.h"
 #include "es-requests.h"
 
+#include <stdatomic.h>
+
 /**
  * EsUdpClient:
  *
@@ -41,14 +43,16 @@
 
 typedef struct
 {
-  /* The endpoint's context only. */
+  /* Changed in the endpoint's context, with the start locked. */
   GSocketAddress *remote; /* (owned) (nullable) */
-  GSource *timer;         /* (owned) (nullable) while the client runs */
-  guint timeout;          /* milliseconds */
-  guint retries;
 
-  /* Any thread: it has a lock of its own. */
-  EsRequests *requests; /* (owned) */
+  /* The endpoint's context only. */
+  GSource *timer; /* (owned) (nullable) while the client runs */
+
+  /* Any thread. */
+  atomic_uint timeout; /* milliseconds */
+  atomic_uint retries;
+  EsRequests *requests; /* (owned) has a lock of its own */
 } EsUdpClientPrivate;
 
 G_DEFINE_TYPE_WITH_PRIVATE (EsUdpClient, es_udp_client, ES_TYPE_ENDPOINT)
@@ -274,28 +278,44 @@ es_udp_client_init (EsUdpClient *self)
 }
 
 /* Takes a server's address, and opens a socket that hears it alone, if the client runs; if it does
- * not, opens one to see whether that is possible. */
+ * not, opens one to see whether that is possible. No send starts the client meanwhile. */
 static gboolean
-try_server (EsUdpClient *self,
-            GSocketAddress *address,
-            GError **error)
+take_server (EsUdpClient *self,
+             GSocketAddress *address,
+             gboolean *is_running,
+             GError **error)
 {
   EsUdpClientPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = es_endpoint_lock_start (ES_ENDPOINT (self));
   g_autoptr (GSocketAddress) before = g_steal_pointer (&priv->remote);
   EsSocketOptions options = { .receive_buffer_size = 1, .send_buffer_size = 1 };
   g_autoptr (GSocket) trial = NULL;
   gboolean is_open;
 
   priv->remote = g_object_ref (address);
-  if (es_endpoint_is_running (ES_ENDPOINT (self)))
+  *is_running = es_endpoint_is_running (ES_ENDPOINT (self));
+  if (*is_running)
     is_open = es_endpoint_reopen (ES_ENDPOINT (self), error);
   else
     is_open = (trial = open_socket (self, &options, error)) != NULL;
-  if (is_open)
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_REMOTE_ADDRESS]);
-  else
+  if (!is_open)
     g_set_object (&priv->remote, before);
   return is_open;
+}
+
+static gboolean
+try_server (EsUdpClient *self,
+            GSocketAddress *address,
+            GError **error)
+{
+  gboolean is_running;
+
+  if (!take_server (self, address, &is_running, error))
+    return FALSE;
+  if (is_running)
+    es_endpoint_tell_local_address (ES_ENDPOINT (self));
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_REMOTE_ADDRESS]);
+  return TRUE;
 }
 
 static void
@@ -752,7 +772,8 @@ wait_for_result (EsUdpClient *self,
  * [property@UdpClient:retries] times.
  *
  * Blocks, and iterates no main context meanwhile: in the endpoint's thread it reads the socket
- * itself, and other messages are handed to their handlers later; in any other thread it waits for
+ * itself, also one that is paused, and other messages are handed to their handlers later, while
+ * errors are told at once; in any other thread it waits for
  * the endpoint's context, which somebody has to iterate. Thread-safe. Errors:
  * %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED, %G_IO_ERROR_CLOSED if the client is stopped
  * meanwhile, and those of [method@Endpoint.send].

@@ -122,7 +122,7 @@ static gboolean
 is_about_ip6 (const GError *error)
 {
   return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED) ||
-         g_error_matches (error, G_IO_ERROR, g_io_error_from_errno (EADDRNOTAVAIL));
+         g_str_equal (error->message, g_strerror (EADDRNOTAVAIL));
 }
 
 /* Says what failed, on what, and why. */
@@ -435,7 +435,30 @@ es_udp_server_set_property (GObject *object,
 }
 
 static void
-install_properties (GObjectClass *object_class)
+install_rate_properties (void)
+{
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * EsUdpServer:rate-limit: (getter get_rate_limit) (setter set_rate_limit)
+   *
+   * How many messages a second are taken from one host; 0: any number. A host is an IPv4 address,
+   * or the /64 network of an IPv6 one; the port does not count. Of those over the limit one in four
+   * is taken all the same, so that nobody can silence a host by forging its address. The others are
+   * counted as rate limited, for each worker on its own. Acts at once.
+   */
+  properties[PROP_RATE_LIMIT] = g_param_spec_uint ("rate-limit", NULL, NULL, 0, MAX_RATE, 0, flags);
+
+  /**
+   * EsUdpServer:rate-burst: (getter get_rate_burst) (setter set_rate_burst)
+   *
+   * How many messages a host that kept within the limit may send at once. Acts at once.
+   */
+  properties[PROP_RATE_BURST] = g_param_spec_uint ("rate-burst", NULL, NULL, 1, MAX_RATE, DEFAULT_RATE_BURST, flags);
+}
+
+static void
+install_socket_properties (void)
 {
   GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
@@ -472,25 +495,6 @@ install_properties (GObjectClass *object_class)
    * threads. Acts at the next start.
    */
   properties[PROP_WORKERS] = g_param_spec_uint ("workers", NULL, NULL, 1, MAX_WORKERS, 1, flags);
-
-  /**
-   * EsUdpServer:rate-limit: (getter get_rate_limit) (setter set_rate_limit)
-   *
-   * How many messages a second are taken from one host; 0: any number. A host is an IPv4 address,
-   * or the /64 network of an IPv6 one; the port does not count. Of those over the limit one in four
-   * is taken all the same, so that nobody can silence a host by forging its address. The others are
-   * counted as rate limited, for each worker on its own. Acts at once.
-   */
-  properties[PROP_RATE_LIMIT] = g_param_spec_uint ("rate-limit", NULL, NULL, 0, MAX_RATE, 0, flags);
-
-  /**
-   * EsUdpServer:rate-burst: (getter get_rate_burst) (setter set_rate_burst)
-   *
-   * How many messages a host that kept within the limit may send at once. Acts at once.
-   */
-  properties[PROP_RATE_BURST] = g_param_spec_uint ("rate-burst", NULL, NULL, 1, MAX_RATE, DEFAULT_RATE_BURST, flags);
-
-  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
 
 static void
@@ -534,7 +538,9 @@ es_udp_server_class_init (EsUdpServerClass *klass)
   endpoint_class->may_send = es_udp_server_may_send;
   endpoint_class->deliver = es_udp_server_deliver;
   endpoint_class->restate = es_udp_server_restate;
-  install_properties (object_class);
+  install_socket_properties ();
+  install_rate_properties ();
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
   install_signals ();
 }
 
@@ -949,7 +955,7 @@ send_to_all (gpointer data)
  *
  * Sends a message to all peers, in batches.
  *
- * What cannot be sent is counted as send errors. Thread-safe.
+ * Thread-safe.
  *
  * Returns: for how many peers the message was accepted
  */

@@ -42,7 +42,7 @@ typedef gboolean (*EsSendFunc) (EsEndpoint *endpoint,
  * Handles one message.
  *
  * The message is followed by a NUL byte that is not counted in its size. Called in the endpoint's
- * main context, or on a thread of a pool where [property@Endpoint:threaded] is set.
+ * main context, or on a thread of a pool or of a worker where there are such.
  */
 typedef void (*EsMessageFunc) (EsEndpoint *endpoint,
                                GBytes *message,

@@ -25,16 +25,17 @@ typedef struct _EsStats EsStats;
  * @dropped_too_long: messages longer than [property@Endpoint:max-message-size]
  * @dropped_rate_limited: messages over the rate that one host is allowed
  * @dropped_unauthenticated: messages that no key vouched for
- * @dropped_at_stop: messages that had arrived but were unread when the endpoint was stopped
+ * @dropped_at_stop: messages that had arrived but were unread when the endpoint was stopped, or a
+ *   client was connected to another server
  * @dropped_unsent: messages accepted for sending that could not leave before the stop
- * @send_errors: messages that could not be sent, each told to the sender or by
- *   [signal@Endpoint::error]
+ * @send_errors: messages that the kernel refused, told to their senders, or, if they had been
+ *   accepted before, by [signal@Endpoint::error], 64 of them at a time
  * @receive_errors: errors that the kernel reported on reception, an ICMP error among them
  *
  * What an endpoint has done so far, over all of its starts.
  *
  * Every datagram that was lost where the library or the kernel could see it stands in one of
- * the fields named dropped. Only the library allocates this struct, and fields may be
+ * the fields named dropped, or in @send_errors. Only the library allocates this struct, and fields may be
  * appended to it.
  */
 struct _EsStats
