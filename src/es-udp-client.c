@@ -664,13 +664,14 @@ es_udp_client_request_async (EsUdpClient *self,
                              GAsyncReadyCallback callback,
                              gpointer user_data)
 {
-  EsUdpClientPrivate *priv = get_private (self);
+  EsUdpClientPrivate *priv;
   g_autoptr (GTask) task = NULL;
 
   g_return_if_fail (ES_IS_UDP_CLIENT (self));
   g_return_if_fail (request != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
+  priv = get_private (self);
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, es_udp_client_request_async);
   if (!g_task_return_error_if_cancelled (task))
@@ -850,11 +851,12 @@ void
 es_udp_client_set_timeout (EsUdpClient *self,
                            guint timeout)
 {
-  EsUdpClientPrivate *priv = get_private (self);
+  EsUdpClientPrivate *priv;
 
   g_return_if_fail (ES_IS_UDP_CLIENT (self));
   g_return_if_fail (timeout >= 1 && timeout <= G_MAXINT);
 
+  priv = get_private (self);
   if (priv->timeout == timeout)
     return;
   priv->timeout = timeout;
@@ -888,11 +890,12 @@ void
 es_udp_client_set_retries (EsUdpClient *self,
                            guint retries)
 {
-  EsUdpClientPrivate *priv = get_private (self);
+  EsUdpClientPrivate *priv;
 
   g_return_if_fail (ES_IS_UDP_CLIENT (self));
   g_return_if_fail (retries <= MAX_RETRIES);
 
+  priv = get_private (self);
   if (priv->retries == retries)
     return;
   priv->retries = retries;

@@ -687,11 +687,12 @@ void
 es_udp_server_set_address (EsUdpServer *self,
                            const char *address)
 {
-  EsUdpServerPrivate *priv = get_private (self);
+  EsUdpServerPrivate *priv;
 
   g_return_if_fail (ES_IS_UDP_SERVER (self));
   g_return_if_fail (address != NULL);
 
+  priv = get_private (self);
   if (g_str_equal (priv->address, address))
     return;
   g_free (priv->address);
@@ -731,10 +732,11 @@ void
 es_udp_server_set_port (EsUdpServer *self,
                         guint16 port)
 {
-  EsUdpServerPrivate *priv = get_private (self);
+  EsUdpServerPrivate *priv;
 
   g_return_if_fail (ES_IS_UDP_SERVER (self));
 
+  priv = get_private (self);
   if (priv->port == port)
     return;
   priv->port = port;
@@ -768,10 +770,11 @@ void
 es_udp_server_set_reuse_port (EsUdpServer *self,
                               gboolean reuse_port)
 {
-  EsUdpServerPrivate *priv = get_private (self);
+  EsUdpServerPrivate *priv;
 
   g_return_if_fail (ES_IS_UDP_SERVER (self));
 
+  priv = get_private (self);
   if (priv->reuse_port == !!reuse_port)
     return;
   priv->reuse_port = !!reuse_port;
@@ -805,11 +808,12 @@ void
 es_udp_server_set_workers (EsUdpServer *self,
                            guint workers)
 {
-  EsUdpServerPrivate *priv = get_private (self);
+  EsUdpServerPrivate *priv;
 
   g_return_if_fail (ES_IS_UDP_SERVER (self));
   g_return_if_fail (workers >= 1 && workers <= MAX_WORKERS);
 
+  priv = get_private (self);
   if (priv->workers == workers)
     return;
   priv->workers = workers;
@@ -1001,11 +1005,12 @@ void
 es_udp_server_set_rate_limit (EsUdpServer *self,
                               guint rate_limit)
 {
-  EsUdpServerPrivate *priv = get_private (self);
+  EsUdpServerPrivate *priv;
 
   g_return_if_fail (ES_IS_UDP_SERVER (self));
   g_return_if_fail (rate_limit <= MAX_RATE);
 
+  priv = get_private (self);
   if (priv->rate_limit == rate_limit)
     return;
   priv->rate_limit = rate_limit;
@@ -1040,11 +1045,12 @@ void
 es_udp_server_set_rate_burst (EsUdpServer *self,
                               guint rate_burst)
 {
-  EsUdpServerPrivate *priv = get_private (self);
+  EsUdpServerPrivate *priv;
 
   g_return_if_fail (ES_IS_UDP_SERVER (self));
   g_return_if_fail (rate_burst >= 1 && rate_burst <= MAX_RATE);
 
+  priv = get_private (self);
   if (priv->rate_burst == rate_burst)
     return;
   priv->rate_burst = rate_burst;

@@ -1,0 +1,2353 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "es-endpoint-private.h"
+
+#include "es-address-private.h"
+#include "es-crew.h"
+#include "es-job-private.h"
+#include "es-marshal.h"
+#include "es-multicast.h"
+#include "es-stats-private.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+/**
+ * EsEndpoint:
+ *
+ * A datagram socket on a main context: what servers and clients have in common.
+ *
+ * ## The way of a datagram
+ *
+ *     kernel -> batch -> message-received -> outbox -> kernel
+ *
+ * All of it happens in one dispatch of one source: the endpoint reads what is waiting, hands each
+ * message to the handlers, and then sends everything that the handlers queued. A send made at any
+ * other time, or from any other thread, leaves at once.
+ *
+ * ## Handlers
+ *
+ * A message is handed first to the direct handler ([method@Endpoint.set_message_func]), then to
+ * the handlers of [signal@Endpoint::message-received]. A handler may send, stop the endpoint,
+ * start it again, disconnect itself, or drop the last reference. While a handler runs a main loop
+ * of its own, messages it has sent leave, but no other message is delivered.
+ *
+ * ## Threads
+ *
+ * An endpoint belongs to the thread-default main context of the thread that called
+ * [method@Endpoint.start]. Functions are called there unless their documentation says
+ * "Thread-safe.". All signals come there too, except that with [property@Endpoint:threaded]
+ * message-received is emitted on the threads of a pool, and with several
+ * [property@UdpServer:workers] on theirs.
+ *
+ * ## Loss
+ *
+ * UDP loses messages. Those that were lost where this host could see it are counted under a name:
+ * see [struct@Stats].
+ */
+
+#define DEFAULT_BUFFER_SIZE (4 * 1024 * 1024)
+#define DEFAULT_MAX_THREADS 16
+#define MAX_MAX_THREADS 1024
+#define MAX_MESSAGE_SIZE 65535
+#define MAX_TIDINGS 64
+
+/* The longest payloads: 65535 bytes less the headers of UDP and IPv4, or of UDP alone, since that
+ * of IPv6 does not count (RFC 768, 791, 8200). */
+#define MAX_IP4_PAYLOAD 65507
+#define MAX_IP6_PAYLOAD 65527
+
+/* A direct handler. One that was replaced may still be running, so it is kept. */
+typedef struct
+{
+  EsMessageFunc func;
+  gpointer user_data;
+  GDestroyNotify destroy; /* (nullable) */
+} EsHandler;
+
+typedef struct
+{
+  /* Set when made, then only read. */
+  EsEndpointClassPrivate *vtable; /* (borrowed) */
+
+  /* Set before start, then only read. */
+  gboolean threaded;
+  guint max_threads;
+  guint max_message_size;
+
+  /* The endpoint's context only. */
+  EsSocketOptions options;
+  gboolean is_paused;
+  GPtrArray *handlers; /* (owned) of EsHandler, the last one in use */
+
+  /* Set in the endpoint's context, read in any thread that delivers. */
+  EsHandler *handler; /* (borrowed) (nullable) */
+
+  /* Any thread. */
+  atomic_bool is_heard;   /* somebody listens to messages, as of the last dispatch */
+  atomic_bool is_limited; /* the subclass is to be asked before a send */
+  atomic_uint n_job_threads;
+  atomic_uint n_tidings; /* how many workers' tidings wait to be told */
+
+  /* Under the start lock, which comes first. */
+  GMutex start_lock;
+  gboolean was_stopped; /* so that no send starts it any more */
+
+  /* Under the lock. */
+  GMutex lock;
+  GMainContext *context; /* (owned) */
+  GThread *home;         /* (borrowed) only compared: the thread that started the endpoint */
+  EsCrew *crew;          /* (owned) (nullable) while it runs */
+  GPtrArray *leaving;    /* (owned) of EsCrew, that were replaced and are being closed */
+  guint run;             /* counts the starts */
+  EsStats past;          /* of the runs that ended */
+  guint n_stops;         /* so far */
+  gboolean is_quitting;  /* the es_endpoint_run() that runs, or the next one, is to end */
+  GCond job_gone;
+  GPtrArray *jobs; /* (owned) of (owned) EsJob, that run or may still be started */
+} EsEndpointPrivate;
+
+G_DEFINE_ABSTRACT_TYPE_WITH_CODE (EsEndpoint,
+                                  es_endpoint,
+                                  G_TYPE_OBJECT,
+                                  G_ADD_PRIVATE (EsEndpoint)
+                                    g_type_add_class_private (g_define_type_id, sizeof (EsEndpointClassPrivate)))
+
+typedef enum
+{
+  PROP_RUNNING = 1,
+  PROP_LOCAL_ADDRESS,
+  PROP_PAUSED,
+  PROP_THREADED,
+  PROP_MAX_THREADS,
+  PROP_MAX_MESSAGE_SIZE,
+  PROP_RECEIVE_BUFFER_SIZE,
+  PROP_SEND_BUFFER_SIZE,
+  PROP_BROADCAST,
+  PROP_MULTICAST_TTL,
+  PROP_MULTICAST_LOOPBACK,
+} EsEndpointProperty;
+
+static GParamSpec *properties[PROP_MULTICAST_LOOPBACK + 1];
+
+typedef enum
+{
+  SIGNAL_MESSAGE_RECEIVED,
+  SIGNAL_ERROR,
+  SIGNAL_WRITABLE,
+} EsEndpointSignal;
+
+static guint signals[SIGNAL_WRITABLE + 1];
+
+static EsEndpointPrivate *
+get_private (EsEndpoint *self)
+{
+  return es_endpoint_get_instance_private (self);
+}
+
+static EsLane *
+ref_lane (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  return priv->crew != NULL ? es_lane_ref (es_crew_get_first_lane (priv->crew)) : NULL;
+}
+
+/* Runs a function in the endpoint's context. It is never run before this returns, whoever calls,
+ * and holds a reference until then. */
+static void
+invoke_later (EsEndpoint *self,
+              GSourceFunc func,
+              gpointer data,
+              GDestroyNotify destroy)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GSource) source = g_idle_source_new ();
+
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (source, func, data, destroy);
+  g_source_attach (source, priv->context);
+}
+
+static gboolean
+tell_state (gpointer data)
+{
+  EsEndpoint *self = data;
+  EsEndpointPrivate *priv = get_private (self);
+
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_RUNNING]);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOCAL_ADDRESS]);
+  if (priv->vtable->restate != NULL)
+    priv->vtable->restate (self);
+  return G_SOURCE_REMOVE;
+}
+
+/* What a worker has to tell in the endpoint's context. */
+typedef struct
+{
+  EsEndpoint *self;        /* (owned) */
+  GError *error;           /* (owned) (nullable) NULL: that there is room again */
+  GSocketAddress *address; /* (owned) (nullable) */
+} EsTiding;
+
+static void
+free_tiding (gpointer data)
+{
+  EsTiding *tiding = data;
+
+  atomic_fetch_sub (&get_private (tiding->self)->n_tidings, 1);
+  g_clear_error (&tiding->error);
+  g_clear_object (&tiding->address);
+  g_object_unref (tiding->self);
+  g_free (tiding);
+}
+
+static gboolean
+tell_tiding (gpointer data)
+{
+  EsTiding *tiding = data;
+
+  if (tiding->error != NULL)
+    g_signal_emit (tiding->self, signals[SIGNAL_ERROR], 0, tiding->error, tiding->address);
+  else
+    g_signal_emit (tiding->self, signals[SIGNAL_WRITABLE], 0);
+  return G_SOURCE_REMOVE;
+}
+
+/* Tells in the endpoint's context: at once if this is it. Of what many workers have to tell at a
+ * time some errors go untold, though counted, so that strangers cannot fill the memory. */
+static void
+tell (EsEndpoint *self,
+      const GError *error,
+      GSocketAddress *address)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  EsTiding own = { self, (GError *) error, address };
+  EsTiding *tiding;
+
+  if (g_main_context_is_owner (priv->context))
+    {
+      tell_tiding (&own);
+      return;
+    }
+  if (atomic_fetch_add (&priv->n_tidings, 1) >= MAX_TIDINGS && error != NULL)
+    {
+      atomic_fetch_sub (&priv->n_tidings, 1);
+      return;
+    }
+  tiding = g_new0 (EsTiding, 1);
+  tiding->self = g_object_ref (self);
+  tiding->error = error != NULL ? g_error_copy (error) : NULL;
+  tiding->address = address != NULL ? g_object_ref (address) : NULL;
+  invoke_later (self, tell_tiding, tiding, free_tiding);
+}
+
+static void
+tell_error (EsEndpoint *self,
+            const GError *error,
+            GSocketAddress *address)
+{
+  g_debug ("%s", error->message);
+  tell (self, error, address);
+}
+
+/* Looks once a dispatch whether anybody listens to messages: an emission that nobody hears would
+ * cost as much as a copy of the message. */
+static void
+on_lane_begin (gpointer owner)
+{
+  EsEndpointPrivate *priv = get_private (owner);
+  gboolean is_heard = ES_ENDPOINT_GET_CLASS (owner)->message_received != NULL ||
+                      g_signal_has_handler_pending (owner, signals[SIGNAL_MESSAGE_RECEIVED], 0, TRUE);
+
+  atomic_store_explicit (&priv->is_heard, is_heard, memory_order_relaxed);
+}
+
+static void
+on_lane_deliver (gpointer owner,
+                 GBytes *message,
+                 GSocketAddress *address)
+{
+  get_private (owner)->vtable->deliver (owner, message, address);
+}
+
+static void
+on_lane_drop_too_long (gpointer owner,
+                       gsize size,
+                       gsize limit,
+                       GSocketAddress *address)
+{
+  g_autofree char *name = es_address_to_string (address);
+  g_autoptr (GError) error = NULL;
+
+  error = g_error_new (G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                       "Dropped a message of %" G_GSIZE_FORMAT " bytes from %s: At most %" G_GSIZE_FORMAT " are taken",
+                       size, name, limit);
+  tell_error (owner, error, address);
+}
+
+static void
+on_lane_fail (gpointer owner,
+              const GError *error,
+              GSocketAddress *address)
+{
+  tell_error (owner, error, address);
+}
+
+static void
+on_lane_writable (gpointer owner)
+{
+  tell (owner, NULL, NULL);
+}
+
+static const EsLaneFuncs lane_funcs = {
+  on_lane_begin,
+  on_lane_deliver,
+  on_lane_drop_too_long,
+  on_lane_fail,
+  on_lane_writable,
+};
+
+static void
+es_endpoint_real_deliver (EsEndpoint *self,
+                          GBytes *message,
+                          GSocketAddress *address)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  EsHandler *handler = g_atomic_pointer_get (&priv->handler);
+
+  if (handler != NULL)
+    handler->func (self, message, address, es_endpoint_send, handler->user_data);
+  if (atomic_load_explicit (&priv->is_heard, memory_order_relaxed))
+    g_signal_emit (self, signals[SIGNAL_MESSAGE_RECEIVED], 0, message, address, es_endpoint_send);
+}
+
+/* Which of the kernel's ways to coalesce messages are used: all, but for tests, which switch them
+ * off by the environment. */
+static void
+read_debug_switches (EsLaneConfig *config)
+{
+  static const GDebugKey keys[] = { { "gro", 1 }, { "gso", 2 } };
+  guint disabled = g_parse_debug_string (g_getenv ("EASYSERVERS_DISABLE"), keys, G_N_ELEMENTS (keys));
+
+  config->receive_segments = (disabled & 1) == 0;
+  config->send_segments = (disabled & 2) == 0;
+}
+
+/* Names a crew, as no other crew of any endpoint is named. */
+static guint
+name_crew (void)
+{
+  static atomic_uint n_crews;
+
+  return atomic_fetch_add (&n_crews, 1) + 1;
+}
+
+static guint
+get_run (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  return priv->run;
+}
+
+static EsCrew *
+make_crew (EsEndpoint *self,
+           GPtrArray *sockets,
+           gboolean is_adopted,
+           GError **error)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  GSocket *first = sockets->pdata[0];
+  EsLaneConfig config = {
+    .is_adopted = is_adopted,
+    .is_connected = g_socket_is_connected (first),
+    .is_paused = TRUE,
+    .max_message_size = priv->max_message_size,
+    .origin = name_crew (),
+    .n_pool_threads = priv->threaded ? MAX (1, priv->max_threads / sockets->len) : 0,
+  };
+
+  read_debug_switches (&config);
+  if (priv->vtable->configure != NULL)
+    priv->vtable->configure (self, &config);
+  return es_crew_new (sockets, &config, &lane_funcs, G_OBJECT (self), priv->context, error);
+}
+
+/* (transfer full) (nullable) Takes the crew that was at work, and puts another (nullable) in its
+ * place. */
+static EsCrew *
+replace_crew (EsEndpoint *self,
+              EsCrew *crew)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+  EsCrew *before = priv->crew;
+
+  priv->crew = crew;
+  if (before != NULL)
+    g_ptr_array_add (priv->leaving, before);
+  return before;
+}
+
+/* Ends a crew (nullable), and takes over what it counted, without a moment when that is missing. */
+static void
+dismiss_crew (EsEndpoint *self,
+              EsCrew *crew)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  if (crew == NULL)
+    return;
+  es_crew_close (crew);
+  g_mutex_lock (&priv->lock);
+  es_crew_add_stats (crew, &priv->past);
+  g_ptr_array_remove_fast (priv->leaving, crew);
+  g_mutex_unlock (&priv->lock);
+  es_crew_free (crew);
+}
+
+static void
+add_crew_stats (gpointer crew,
+                gpointer stats)
+{
+  es_crew_add_stats (crew, stats);
+}
+
+static void
+foreach_lane (EsEndpoint *self,
+              void (*func) (EsLane *lane, gpointer data))
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  if (priv->crew != NULL)
+    es_crew_foreach_lane (priv->crew, func, priv);
+}
+
+static void
+update_paused (EsLane *lane,
+               gpointer data)
+{
+  es_lane_set_paused (lane, ((EsEndpointPrivate *) data)->is_paused);
+}
+
+/* Opens sockets and puts a crew to work in place of the one before, or leaves no trace. Nothing is
+ * delivered before the crew is known to all threads. */
+static gboolean
+open_crew (EsEndpoint *self,
+           GError **error)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  gboolean is_adopted = FALSE;
+  g_autoptr (GPtrArray) sockets = priv->vtable->open (self, &priv->options, &is_adopted, error);
+  EsCrew *crew = sockets != NULL ? make_crew (self, sockets, is_adopted, error) : NULL;
+
+  if (crew == NULL)
+    return FALSE;
+  dismiss_crew (self, replace_crew (self, crew));
+  foreach_lane (self, update_paused);
+  return TRUE;
+}
+
+/* Whose an endpoint is: the context that it lives in, and the thread that started it. */
+typedef struct
+{
+  GMainContext *context; /* (owned) */
+  GThread *thread;       /* (borrowed) */
+} EsHome;
+
+/* (transfer full) Changes whose the endpoint is. Returns whose it was. */
+static EsHome
+replace_home (EsEndpoint *self,
+              EsHome home)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+  EsHome before = { priv->context, priv->home };
+
+  priv->context = home.context;
+  priv->home = home.thread;
+  return before;
+}
+
+static void
+count_start (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  priv->run++;
+}
+
+/* Starts in the calling thread's context, or leaves no trace. */
+static gboolean
+start_at_home (EsEndpoint *self,
+               gboolean *is_new,
+               GError **error)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->start_lock);
+  EsHome before;
+
+  *is_new = !es_endpoint_is_running (self);
+  if (!*is_new)
+    return TRUE;
+  before = replace_home (self, (EsHome){ g_main_context_ref_thread_default (), g_thread_self () });
+  *is_new = open_crew (self, error);
+  if (*is_new)
+    count_start (self);
+  else
+    before = replace_home (self, before);
+  g_main_context_unref (before.context);
+  return *is_new;
+}
+
+/* (transfer full) (nullable) */
+static EsJob *
+ref_running_job (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  for (guint i = 0; i < priv->jobs->len; i++)
+    if (es_job_is_running (priv->jobs->pdata[i]))
+      return g_object_ref (priv->jobs->pdata[i]);
+  return NULL;
+}
+
+/* (transfer full) The jobs of this moment. */
+static GPtrArray *
+dup_jobs (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+  GPtrArray *jobs = g_ptr_array_new_full (priv->jobs->len, g_object_unref);
+
+  for (guint i = 0; i < priv->jobs->len; i++)
+    g_ptr_array_add (jobs, g_object_ref (priv->jobs->pdata[i]));
+  return jobs;
+}
+
+/* Asks all jobs first, so that they end side by side. */
+static void
+cancel_jobs (EsEndpoint *self)
+{
+  g_autoptr (GPtrArray) jobs = dup_jobs (self);
+
+  for (guint i = 0; i < jobs->len; i++)
+    if (es_job_is_running (jobs->pdata[i]))
+      g_cancellable_cancel (es_job_get_cancellable (jobs->pdata[i]));
+}
+
+static void
+stop_jobs (EsEndpoint *self)
+{
+  EsJob *job;
+
+  cancel_jobs (self);
+  while ((job = ref_running_job (self)) != NULL)
+    {
+      es_job_stop (job);
+      g_object_unref (job);
+    }
+}
+
+static void
+count_stop (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  priv->n_stops++;
+}
+
+/* (transfer full) (nullable) Takes the crew that was at work, and lets no send put another one to
+ * work, be it that of a job which is about to end. */
+static EsCrew *
+retire_crew (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->start_lock);
+
+  priv->was_stopped = TRUE;
+  return replace_crew (self, NULL);
+}
+
+/* Ends the jobs, and waits until their threads are gone. */
+static void
+end_jobs (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  stop_jobs (self);
+  locker = g_mutex_locker_new (&priv->lock);
+  while (atomic_load (&priv->n_job_threads) > 0)
+    g_cond_wait (&priv->job_gone, &priv->lock);
+}
+
+/* Stops, in the endpoint's context. */
+static void
+stop_here (EsEndpoint *self)
+{
+  EsCrew *crew = retire_crew (self);
+  gboolean was_running = crew != NULL;
+
+  if (was_running && get_private (self)->vtable->give_up != NULL)
+    get_private (self)->vtable->give_up (self);
+  dismiss_crew (self, crew);
+  end_jobs (self);
+  if (!was_running)
+    return;
+  count_stop (self);
+  tell_state (self);
+}
+
+/* A stop that another thread has asked for: of this run, not of a later one. */
+typedef struct
+{
+  EsEndpoint *self; /* (owned) */
+  guint run;
+} EsStopRequest;
+
+static void
+free_stop_request (gpointer data)
+{
+  EsStopRequest *request = data;
+
+  g_object_unref (request->self);
+  g_free (request);
+}
+
+static gboolean
+stop_as_requested (gpointer data)
+{
+  EsStopRequest *request = data;
+
+  if (get_run (request->self) == request->run)
+    stop_here (request->self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+request_stop (EsEndpoint *self)
+{
+  EsStopRequest *request = g_new0 (EsStopRequest, 1);
+
+  request->self = g_object_ref (self);
+  request->run = get_run (self);
+  invoke_later (self, stop_as_requested, request, free_stop_request);
+}
+
+/* Whether a send may start the endpoint. */
+static gboolean
+may_start_by_itself (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  return priv->vtable->starts_by_itself && !priv->was_stopped;
+}
+
+/* Starts in the context of the thread that made the endpoint, from any thread. Returns TRUE also
+ * where nothing is to be started. */
+static gboolean
+start_by_itself (EsEndpoint *self,
+                 GError **error)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->start_lock);
+
+  if (es_endpoint_is_running (self) || !may_start_by_itself (self))
+    return TRUE;
+  if (!open_crew (self, error))
+    return FALSE;
+  count_start (self);
+  invoke_later (self, tell_state, g_object_ref (self), g_object_unref);
+  return TRUE;
+}
+
+/* (transfer full) (nullable) The lane that a send of the calling thread takes. */
+static EsLane *
+find_lane (EsEndpoint *self,
+           GError **error)
+{
+  EsLane *own = es_lane_get_dispatching (self);
+  EsLane *lane = NULL;
+
+  if (own != NULL && es_lane_is_open (own))
+    return es_lane_ref (own);
+  lane = ref_lane (self);
+  /* A handler that a stop waits for may still answer. */
+  if (lane == NULL && own != NULL)
+    return es_lane_ref (own);
+  if (lane == NULL && start_by_itself (self, error))
+    lane = ref_lane (self);
+  if (lane == NULL && (error == NULL || *error == NULL))
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The endpoint is not running");
+  return lane;
+}
+
+static gsize
+get_max_payload (GSocketAddress *address)
+{
+  GSocketFamily family = address != NULL ? g_socket_address_get_family (address) : G_SOCKET_FAMILY_IPV6;
+
+  if (family == G_SOCKET_FAMILY_IPV4)
+    return MAX_IP4_PAYLOAD;
+  return family == G_SOCKET_FAMILY_IPV6 ? MAX_IP6_PAYLOAD : G_MAXSIZE;
+}
+
+static gboolean
+check_size (gsize size,
+            gsize limit,
+            GError **error)
+{
+  if (size <= limit)
+    return TRUE;
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+               "A message of %" G_GSIZE_FORMAT " bytes is longer than the %" G_GSIZE_FORMAT " that fit in a datagram",
+               size, limit);
+  return FALSE;
+}
+
+/* How many of the messages come before the first that is too large for any network, or that may
+ * not be sent, of which the error tells. */
+static guint
+count_sendable (EsEndpoint *self,
+                GBytes **messages,
+                guint n_messages,
+                GSocketAddress *address,
+                GError **error)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  gsize limit = get_max_payload (address);
+  guint n = 0;
+
+  for (; n < n_messages; n++)
+    {
+      gsize size = g_bytes_get_size (messages[n]);
+
+      if (!check_size (size, limit, error))
+        break;
+      if (atomic_load (&priv->is_limited) && !priv->vtable->may_send (self, address, size, error))
+        break;
+    }
+  if (n > 0)
+    g_clear_error (error);
+  return n;
+}
+
+/* What was not accepted uses up nothing of what an address may be sent. */
+static void
+give_back_credit (GBytes **messages,
+                  guint n_accepted,
+                  guint n_sendable,
+                  GSocketAddress *address)
+{
+  for (guint i = n_accepted; i < n_sendable; i++)
+    es_address_add_credit (address, g_bytes_get_size (messages[i]));
+}
+
+static void
+explain_unsent (GError **error,
+                GSocketAddress *address)
+{
+  g_autofree char *name = es_address_describe (address);
+
+  g_prefix_error (error, "Could not send to %s: ", name);
+}
+
+static gboolean
+runs_in_own_job (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  for (guint i = 0; i < priv->jobs->len; i++)
+    if (es_job_is_own_thread (priv->jobs->pdata[i]))
+      return TRUE;
+  return FALSE;
+}
+
+static void
+detach_jobs (EsEndpoint *self)
+{
+  g_autoptr (GPtrArray) jobs = dup_jobs (self);
+
+  for (guint i = 0; i < jobs->len; i++)
+    es_job_detach (jobs->pdata[i]);
+}
+
+/* Changes a property's value. Returns whether it was another. */
+static gboolean
+set_boolean (EsEndpoint *self,
+             EsEndpointProperty property,
+             gboolean *field,
+             gboolean value)
+{
+  if (*field == !!value)
+    return FALSE;
+  *field = !!value;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[property]);
+  return TRUE;
+}
+
+static gboolean
+set_uint (EsEndpoint *self,
+          EsEndpointProperty property,
+          guint *field,
+          guint value)
+{
+  if (*field == value)
+    return FALSE;
+  *field = value;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[property]);
+  return TRUE;
+}
+
+static void
+update_receive_buffer_size (EsLane *lane,
+                            gpointer data)
+{
+  es_socket_set_receive_buffer_size (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.receive_buffer_size);
+}
+
+static void
+update_send_buffer_size (EsLane *lane,
+                         gpointer data)
+{
+  es_socket_set_send_buffer_size (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.send_buffer_size);
+}
+
+static void
+update_multicast_ttl (EsLane *lane,
+                      gpointer data)
+{
+  es_socket_set_multicast_ttl (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.multicast_ttl);
+}
+
+static void
+update_multicast_loopback (EsLane *lane,
+                           gpointer data)
+{
+  es_socket_set_multicast_loopback (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.multicast_loopback);
+}
+
+static void
+update_broadcast (EsLane *lane,
+                  gpointer data)
+{
+  g_socket_set_broadcast (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.broadcast);
+}
+
+static void
+free_handler (gpointer data)
+{
+  EsHandler *handler = data;
+
+  if (handler->destroy != NULL)
+    handler->destroy (handler->user_data);
+  g_free (handler);
+}
+
+static void
+es_endpoint_constructed (GObject *object)
+{
+  EsEndpoint *self = ES_ENDPOINT (object);
+
+  G_OBJECT_CLASS (es_endpoint_parent_class)->constructed (object);
+  get_private (self)->vtable = es_endpoint_class_get_private (ES_ENDPOINT_GET_CLASS (self));
+}
+
+/* Whether the calling thread is one that a stop waits for. */
+static gboolean
+runs_in_own_thread (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  return runs_in_own_job (self) ||
+         (es_lane_get_dispatching (self) != NULL && !g_main_context_is_owner (priv->context));
+}
+
+static void
+silence (EsLane *lane,
+         gpointer data)
+{
+  es_lane_set_paused (lane, TRUE);
+}
+
+/* Lets go in the endpoint's context: if another thread runs that, with a new reference, there. */
+static void
+es_endpoint_dispose (GObject *object)
+{
+  EsEndpoint *self = ES_ENDPOINT (object);
+  EsEndpointPrivate *priv = get_private (self);
+
+  if (runs_in_own_thread (self) || !g_main_context_acquire (priv->context))
+    {
+      foreach_lane (self, silence);
+      request_stop (self);
+      return;
+    }
+  stop_here (self);
+  detach_jobs (self);
+  end_jobs (self);
+  es_endpoint_leave_context (self);
+  G_OBJECT_CLASS (es_endpoint_parent_class)->dispose (object);
+}
+
+static void
+es_endpoint_finalize (GObject *object)
+{
+  EsEndpointPrivate *priv = get_private (ES_ENDPOINT (object));
+
+  g_ptr_array_unref (priv->handlers);
+  g_ptr_array_unref (priv->jobs);
+  g_ptr_array_unref (priv->leaving);
+  g_main_context_unref (priv->context);
+  g_cond_clear (&priv->job_gone);
+  g_mutex_clear (&priv->lock);
+  g_mutex_clear (&priv->start_lock);
+  G_OBJECT_CLASS (es_endpoint_parent_class)->finalize (object);
+}
+
+static void
+get_socket_property (EsEndpoint *self,
+                     guint prop_id,
+                     GValue *value,
+                     GParamSpec *pspec)
+{
+  switch ((EsEndpointProperty) prop_id)
+    {
+    case PROP_RECEIVE_BUFFER_SIZE:
+      g_value_set_uint (value, es_endpoint_get_receive_buffer_size (self));
+      break;
+    case PROP_SEND_BUFFER_SIZE:
+      g_value_set_uint (value, es_endpoint_get_send_buffer_size (self));
+      break;
+    case PROP_BROADCAST:
+      g_value_set_boolean (value, es_endpoint_get_broadcast (self));
+      break;
+    case PROP_MULTICAST_TTL:
+      g_value_set_uint (value, es_endpoint_get_multicast_ttl (self));
+      break;
+    case PROP_MULTICAST_LOOPBACK:
+      g_value_set_boolean (value, es_endpoint_get_multicast_loopback (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (self, prop_id, pspec);
+    }
+}
+
+static void
+es_endpoint_get_property (GObject *object,
+                          guint prop_id,
+                          GValue *value,
+                          GParamSpec *pspec)
+{
+  EsEndpoint *self = ES_ENDPOINT (object);
+
+  switch ((EsEndpointProperty) prop_id)
+    {
+    case PROP_RUNNING:
+      g_value_set_boolean (value, es_endpoint_is_running (self));
+      break;
+    case PROP_LOCAL_ADDRESS:
+      g_value_take_object (value, es_endpoint_get_local_address (self));
+      break;
+    case PROP_PAUSED:
+      g_value_set_boolean (value, es_endpoint_get_paused (self));
+      break;
+    case PROP_THREADED:
+      g_value_set_boolean (value, es_endpoint_get_threaded (self));
+      break;
+    case PROP_MAX_THREADS:
+      g_value_set_uint (value, es_endpoint_get_max_threads (self));
+      break;
+    case PROP_MAX_MESSAGE_SIZE:
+      g_value_set_uint (value, es_endpoint_get_max_message_size (self));
+      break;
+    default:
+      get_socket_property (self, prop_id, value, pspec);
+    }
+}
+
+static void
+es_endpoint_set_property (GObject *object,
+                          guint prop_id,
+                          const GValue *value,
+                          GParamSpec *pspec)
+{
+  EsEndpoint *self = ES_ENDPOINT (object);
+
+  switch ((EsEndpointProperty) prop_id)
+    {
+    case PROP_PAUSED:
+      es_endpoint_set_paused (self, g_value_get_boolean (value));
+      break;
+    case PROP_THREADED:
+      es_endpoint_set_threaded (self, g_value_get_boolean (value));
+      break;
+    case PROP_MAX_THREADS:
+      es_endpoint_set_max_threads (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_MESSAGE_SIZE:
+      es_endpoint_set_max_message_size (self, g_value_get_uint (value));
+      break;
+    case PROP_RECEIVE_BUFFER_SIZE:
+      es_endpoint_set_receive_buffer_size (self, g_value_get_uint (value));
+      break;
+    case PROP_SEND_BUFFER_SIZE:
+      es_endpoint_set_send_buffer_size (self, g_value_get_uint (value));
+      break;
+    case PROP_BROADCAST:
+      es_endpoint_set_broadcast (self, g_value_get_boolean (value));
+      break;
+    case PROP_MULTICAST_TTL:
+      es_endpoint_set_multicast_ttl (self, g_value_get_uint (value));
+      break;
+    case PROP_MULTICAST_LOOPBACK:
+      es_endpoint_set_multicast_loopback (self, g_value_get_boolean (value));
+      break;
+    case PROP_RUNNING:
+    case PROP_LOCAL_ADDRESS:
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+install_state_properties (GObjectClass *object_class)
+{
+  /**
+   * EsEndpoint:running: (getter is_running)
+   *
+   * Whether the endpoint runs, from a start to a stop.
+   */
+  properties[PROP_RUNNING] =
+    g_param_spec_boolean ("running", NULL, NULL, FALSE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * EsEndpoint:local-address: (getter get_local_address)
+   *
+   * The address of the endpoint's socket, or %NULL while it is stopped.
+   */
+  properties[PROP_LOCAL_ADDRESS] =
+    g_param_spec_object ("local-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * EsEndpoint:paused: (getter get_paused) (setter set_paused)
+   *
+   * Whether reading rests. Meanwhile the kernel's buffer holds what it can; what it cannot is
+   * counted as dropped by the kernel. Acts at once.
+   */
+  properties[PROP_PAUSED] =
+    g_param_spec_boolean ("paused", NULL, NULL, FALSE, G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * EsEndpoint:broadcast: (getter get_broadcast) (setter set_broadcast)
+   *
+   * Whether messages may be sent to broadcast addresses (socket(7), SO_BROADCAST). Acts at once.
+   */
+  properties[PROP_BROADCAST] =
+    g_param_spec_boolean ("broadcast", NULL, NULL, FALSE, G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+}
+
+static void
+install_delivery_properties (GObjectClass *object_class)
+{
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * EsEndpoint:threaded: (getter get_threaded) (setter set_threaded)
+   *
+   * Whether handlers run on the threads of a pool, side by side and in no certain order. When all
+   * threads are busy and 1024 messages wait for one, reading rests. Acts at the next start.
+   */
+  properties[PROP_THREADED] =
+    g_param_spec_boolean ("threaded", NULL, NULL, FALSE, flags);
+
+  /**
+   * EsEndpoint:max-threads: (getter get_max_threads) (setter set_max_threads)
+   *
+   * How many threads the pool of a threaded endpoint has. Several workers share them out, with at
+   * least one for each. Acts at the next start.
+   */
+  properties[PROP_MAX_THREADS] =
+    g_param_spec_uint ("max-threads", NULL, NULL, 1, MAX_MAX_THREADS, DEFAULT_MAX_THREADS, flags);
+
+  /**
+   * EsEndpoint:max-message-size: (getter get_max_message_size) (setter set_max_message_size)
+   *
+   * The longest message that is taken, in bytes. Longer ones are dropped, counted as too long, and
+   * told by [signal@Endpoint::error]. Acts at the next start.
+   */
+  properties[PROP_MAX_MESSAGE_SIZE] =
+    g_param_spec_uint ("max-message-size", NULL, NULL, 0, MAX_MESSAGE_SIZE, MAX_MESSAGE_SIZE, flags);
+}
+
+static void
+install_multicast_properties (GObjectClass *object_class)
+{
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * EsEndpoint:multicast-ttl: (getter get_multicast_ttl) (setter set_multicast_ttl)
+   *
+   * How many networks a message to a group may travel through: 1 is the local one (ip(7),
+   * IP_MULTICAST_TTL; ipv6(7), IPV6_MULTICAST_HOPS). Acts at once.
+   */
+  properties[PROP_MULTICAST_TTL] = g_param_spec_uint ("multicast-ttl", NULL, NULL, 0, 255, 1, flags);
+
+  /**
+   * EsEndpoint:multicast-loopback: (getter get_multicast_loopback) (setter set_multicast_loopback)
+   *
+   * Whether messages to a group come to its members on this host, too (ip(7), IP_MULTICAST_LOOP).
+   * Acts at once.
+   */
+  properties[PROP_MULTICAST_LOOPBACK] = g_param_spec_boolean ("multicast-loopback", NULL, NULL, TRUE, flags);
+}
+
+static void
+install_buffer_properties (GObjectClass *object_class)
+{
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * EsEndpoint:receive-buffer-size: (getter get_receive_buffer_size) (setter set_receive_buffer_size)
+   *
+   * The kernel's buffer for messages that were not read yet, in bytes (socket(7), SO_RCVBUF). What
+   * is set is what is asked for; while the endpoint runs, reading gives what the kernel granted.
+   * Acts at once.
+   */
+  properties[PROP_RECEIVE_BUFFER_SIZE] =
+    g_param_spec_uint ("receive-buffer-size", NULL, NULL, 1, G_MAXINT / 2, DEFAULT_BUFFER_SIZE, flags);
+
+  /**
+   * EsEndpoint:send-buffer-size: (getter get_send_buffer_size) (setter set_send_buffer_size)
+   *
+   * The kernel's buffer for messages that have not left yet, in bytes (socket(7), SO_SNDBUF). What
+   * is set is what is asked for; while the endpoint runs, reading gives what the kernel granted.
+   * Acts at once.
+   */
+  properties[PROP_SEND_BUFFER_SIZE] =
+    g_param_spec_uint ("send-buffer-size", NULL, NULL, 1, G_MAXINT / 2, DEFAULT_BUFFER_SIZE, flags);
+}
+
+static void
+install_message_received (EsEndpointClass *klass)
+{
+  /**
+   * EsEndpoint::message-received:
+   * @self: the endpoint
+   * @message: the message, followed by a NUL byte that is not counted; it may be kept with a
+   *   reference
+   * @address: the sender; it may be kept with a reference
+   * @send: (type gpointer): an [callback@SendFunc] to answer with, [method@Endpoint.send]
+   *
+   * A message came. An empty one is a message, too.
+   *
+   * Emitted in the endpoint's context, on a thread of a pool with [property@Endpoint:threaded], or
+   * on a worker's with several [property@UdpServer:workers].
+   */
+  signals[SIGNAL_MESSAGE_RECEIVED] =
+    g_signal_new ("message-received", ES_TYPE_ENDPOINT, G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (EsEndpointClass, message_received), NULL, NULL,
+                  es_marshal_VOID__BOXED_OBJECT_POINTER, G_TYPE_NONE, 3,
+                  G_TYPE_BYTES | G_SIGNAL_TYPE_STATIC_SCOPE, G_TYPE_SOCKET_ADDRESS, G_TYPE_POINTER);
+  g_signal_set_va_marshaller (signals[SIGNAL_MESSAGE_RECEIVED], G_TYPE_FROM_CLASS (klass),
+                              es_marshal_VOID__BOXED_OBJECT_POINTERv);
+}
+
+static void
+install_error (EsEndpointClass *klass)
+{
+  /**
+   * EsEndpoint::error:
+   * @self: the endpoint
+   * @error: what went wrong
+   * @address: (nullable): the address that it concerns, where that is known
+   *
+   * Something went wrong outside of any call: an ICMP error came, a message that was accepted
+   * could not be sent, a message was too long. It never ends the endpoint.
+   */
+  signals[SIGNAL_ERROR] =
+    g_signal_new ("error", ES_TYPE_ENDPOINT, G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (EsEndpointClass, error), NULL, NULL,
+                  es_marshal_VOID__BOXED_OBJECT, G_TYPE_NONE, 2,
+                  G_TYPE_ERROR | G_SIGNAL_TYPE_STATIC_SCOPE, G_TYPE_SOCKET_ADDRESS);
+  g_signal_set_va_marshaller (signals[SIGNAL_ERROR], G_TYPE_FROM_CLASS (klass), es_marshal_VOID__BOXED_OBJECTv);
+}
+
+static void
+install_writable (EsEndpointClass *klass)
+{
+  /**
+   * EsEndpoint::writable:
+   * @self: the endpoint
+   *
+   * There is room again for messages to send, after a send had failed with
+   * %G_IO_ERROR_WOULD_BLOCK.
+   */
+  signals[SIGNAL_WRITABLE] =
+    g_signal_new ("writable", ES_TYPE_ENDPOINT, G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (EsEndpointClass, writable), NULL, NULL,
+                  NULL, G_TYPE_NONE, 0);
+}
+
+static void
+es_endpoint_class_init (EsEndpointClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->constructed = es_endpoint_constructed;
+  object_class->dispose = es_endpoint_dispose;
+  object_class->finalize = es_endpoint_finalize;
+  object_class->get_property = es_endpoint_get_property;
+  object_class->set_property = es_endpoint_set_property;
+  es_endpoint_class_get_private (klass)->deliver = es_endpoint_real_deliver;
+
+  install_state_properties (object_class);
+  install_delivery_properties (object_class);
+  install_buffer_properties (object_class);
+  install_multicast_properties (object_class);
+  g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
+  install_message_received (klass);
+  install_error (klass);
+  install_writable (klass);
+}
+
+static void
+es_endpoint_init (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  g_mutex_init (&priv->start_lock);
+  g_mutex_init (&priv->lock);
+  g_cond_init (&priv->job_gone);
+  priv->context = g_main_context_ref_thread_default ();
+  priv->home = g_thread_self ();
+  priv->handlers = g_ptr_array_new_with_free_func (free_handler);
+  priv->leaving = g_ptr_array_new ();
+  priv->jobs = g_ptr_array_new_with_free_func (g_object_unref);
+  priv->max_threads = DEFAULT_MAX_THREADS;
+  priv->max_message_size = MAX_MESSAGE_SIZE;
+  priv->options.receive_buffer_size = DEFAULT_BUFFER_SIZE;
+  priv->options.send_buffer_size = DEFAULT_BUFFER_SIZE;
+  priv->options.multicast_ttl = 1;
+  priv->options.multicast_loopback = TRUE;
+}
+
+EsEndpointClassPrivate *
+es_endpoint_class_get_private (EsEndpointClass *klass)
+{
+  return G_TYPE_CLASS_GET_PRIVATE (klass, ES_TYPE_ENDPOINT, EsEndpointClassPrivate);
+}
+
+GMutexLocker *
+es_endpoint_lock_start (EsEndpoint *self)
+{
+  return g_mutex_locker_new (&get_private (self)->start_lock);
+}
+
+gboolean
+es_endpoint_reopen (EsEndpoint *self,
+                    GError **error)
+{
+  return open_crew (self, error);
+}
+
+void
+es_endpoint_tell_local_address (EsEndpoint *self)
+{
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOCAL_ADDRESS]);
+}
+
+void
+es_endpoint_set_limited (EsEndpoint *self,
+                         gboolean is_limited)
+{
+  atomic_store (&get_private (self)->is_limited, is_limited);
+}
+
+gboolean
+es_endpoint_enter_context (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+
+  if (!g_main_context_is_owner (priv->context) && g_thread_self () != priv->home)
+    return FALSE;
+  return g_main_context_acquire (priv->context);
+}
+
+void
+es_endpoint_leave_context (EsEndpoint *self)
+{
+  g_main_context_release (get_private (self)->context);
+}
+
+GMainContext *
+es_endpoint_get_context (EsEndpoint *self)
+{
+  return get_private (self)->context;
+}
+
+void
+es_endpoint_receive_aside (EsEndpoint *self,
+                           gboolean (*take) (gpointer self, GBytes *message, GSocketAddress *address))
+{
+  g_autoptr (EsLane) lane = ref_lane (self);
+
+  if (lane != NULL)
+    es_lane_receive_aside (lane, take);
+}
+
+typedef struct
+{
+  EsEndpoint *self; /* (owned) */
+  void (*func) (EsEndpoint *self);
+} EsCall;
+
+static void
+free_call (gpointer data)
+{
+  EsCall *call = data;
+
+  g_object_unref (call->self);
+  g_free (call);
+}
+
+static gboolean
+make_call (gpointer data)
+{
+  EsCall *call = data;
+
+  call->func (call->self);
+  return G_SOURCE_REMOVE;
+}
+
+void
+es_endpoint_call (EsEndpoint *self,
+                  void (*func) (EsEndpoint *self))
+{
+  EsCall *call;
+
+  if (es_endpoint_enter_context (self))
+    {
+      func (self);
+      es_endpoint_leave_context (self);
+      return;
+    }
+  call = g_new0 (EsCall, 1);
+  call->self = g_object_ref (self);
+  call->func = func;
+  invoke_later (self, make_call, call, free_call);
+}
+
+void
+es_endpoint_run_burst (EsEndpoint *self,
+                       void (*func) (gpointer data),
+                       gpointer data)
+{
+  g_autoptr (EsLane) lane = find_lane (self, NULL);
+
+  if (lane != NULL)
+    es_lane_run_burst (lane, func, data);
+  else
+    func (data);
+}
+
+/**
+ * es_endpoint_start:
+ * @self: an endpoint
+ * @error: return location for a #GError
+ *
+ * Opens the socket and listens in the thread-default main context of the calling thread.
+ *
+ * Messages are delivered as soon as that context is iterated. An endpoint that runs goes on
+ * unchanged. Errors: what GIO gives for the failure, such as %G_IO_ERROR_ADDRESS_IN_USE,
+ * %G_IO_ERROR_PERMISSION_DENIED for a port below 1024, %G_IO_ERROR_INVALID_ARGUMENT for an address
+ * that is none, or %G_THREAD_ERROR_AGAIN if there are no more threads for a pool or for workers; the
+ * endpoint then is as before.
+ *
+ * Returns: %TRUE if the endpoint runs
+ */
+gboolean
+es_endpoint_start (EsEndpoint *self,
+                   GError **error)
+{
+  gboolean is_new;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!start_at_home (self, &is_new, error))
+    return FALSE;
+  if (is_new)
+    tell_state (self);
+  return TRUE;
+}
+
+/**
+ * es_endpoint_stop:
+ * @self: an endpoint
+ *
+ * Closes the socket and ends the jobs. The endpoint may be started again.
+ *
+ * In the endpoint's context it is complete on return, but for handlers further up its own stack;
+ * in any other thread it only asks, and the endpoint's context does it. No handler is called any
+ * more: what is unread is counted as dropped at stop. What was accepted for sending gets at most
+ * one second to leave, and counts as dropped unsent then. A job that does not end is waited for.
+ * Thread-safe.
+ */
+void
+es_endpoint_stop (EsEndpoint *self)
+{
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  if (!es_endpoint_enter_context (self))
+    {
+      request_stop (self);
+      return;
+    }
+  g_object_ref (self);
+  stop_here (self);
+  es_endpoint_leave_context (self);
+  g_object_unref (self);
+}
+
+/**
+ * es_endpoint_is_running: (get-property running)
+ * @self: an endpoint
+ *
+ * Tells whether the endpoint runs.
+ *
+ * Thread-safe.
+ *
+ * Returns: %TRUE from a start to a stop
+ */
+gboolean
+es_endpoint_is_running (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv;
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  priv = get_private (self);
+  locker = g_mutex_locker_new (&priv->lock);
+  return priv->crew != NULL;
+}
+
+static guint
+get_n_stops (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  return priv->n_stops;
+}
+
+/* Whether a run goes on that began after so many stops. No GMainLoop serves here: it forgets a quit
+ * that comes before it runs. */
+static gboolean
+runs_on (EsEndpoint *self,
+         guint n_stops)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  return priv->n_stops == n_stops && !priv->is_quitting;
+}
+
+static void
+end_run (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  priv->is_quitting = FALSE;
+}
+
+/**
+ * es_endpoint_run:
+ * @self: an endpoint
+ * @error: return location for a #GError
+ *
+ * Starts the endpoint and iterates its main context until the endpoint is stopped, by whomever.
+ *
+ * An endpoint that was started before goes on unchanged, and is stopped in the end all the same.
+ * Errors: those of [method@Endpoint.start], and %G_IO_ERROR_BUSY if the endpoint runs in the
+ * context of another thread.
+ *
+ * Returns: %TRUE once the endpoint is stopped, %FALSE if it could not be started
+ */
+gboolean
+es_endpoint_run (EsEndpoint *self,
+                 GError **error)
+{
+  g_autoptr (EsEndpoint) holder = NULL;
+  guint n_stops;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  holder = g_object_ref (self);
+  n_stops = get_n_stops (self);
+  if (!es_endpoint_start (self, error))
+    return FALSE;
+  if (!es_endpoint_enter_context (self))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_BUSY, "Could not run: The endpoint runs in another thread");
+      return FALSE;
+    }
+  while (runs_on (self, n_stops))
+    g_main_context_iteration (get_private (self)->context, TRUE);
+  end_run (self);
+  stop_here (self);
+  es_endpoint_leave_context (self);
+  return TRUE;
+}
+
+/**
+ * es_endpoint_quit:
+ * @self: an endpoint
+ *
+ * Ends [method@Endpoint.run]. Called before that, it ends the next one at once.
+ *
+ * Thread-safe.
+ */
+void
+es_endpoint_quit (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv;
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  priv = get_private (self);
+  locker = g_mutex_locker_new (&priv->lock);
+  priv->is_quitting = TRUE;
+  g_main_context_wakeup (priv->context);
+}
+
+/**
+ * es_endpoint_send:
+ * @self: an endpoint
+ * @message: the message; a reference is taken where it has to wait
+ * @address: (nullable): the receiver, or %NULL for the server that a client is connected to
+ * @error: return location for a #GError
+ *
+ * Sends a message.
+ *
+ * Called from a handler, the message leaves together with others at the end of the dispatch, which
+ * is at most a batch of messages away; from anywhere else it leaves at once. Messages to one
+ * receiver leave in the order in which they were sent; with several workers, in that of each thread. An answer to the address of a message
+ * leaves from the local address that the message was sent to.
+ *
+ * Thread-safe. Errors: %G_IO_ERROR_CLOSED if the endpoint does not run, %G_IO_ERROR_NOT_CONNECTED
+ * if there is no server to take for %NULL, %G_IO_ERROR_MESSAGE_TOO_LARGE for more than 65507 bytes
+ * over IPv4 or 65527 over IPv6, %G_IO_ERROR_WOULD_BLOCK if more messages wait than the queue holds
+ * (see [signal@Endpoint::writable]), or what the kernel says of this receiver, such as
+ * %G_IO_ERROR_NETWORK_UNREACHABLE. What the kernel says later comes by [signal@Endpoint::error].
+ *
+ * Returns: %TRUE if the message was accepted for sending
+ */
+gboolean
+es_endpoint_send (EsEndpoint *self,
+                  GBytes *message,
+                  GSocketAddress *address,
+                  GError **error)
+{
+  EsLane *lane = es_lane_get_dispatching (self);
+
+  g_return_val_if_fail (message != NULL, FALSE);
+
+  /* An answer from a handler takes a shorter way. */
+  if (lane != NULL && !atomic_load_explicit (&get_private (self)->is_limited, memory_order_relaxed) &&
+      es_lane_answer (lane, message, address))
+    return TRUE;
+  return es_endpoint_send_many (self, &message, 1, address, error) == 1;
+}
+
+/**
+ * es_endpoint_send_text:
+ * @self: an endpoint
+ * @text: the text, sent without its NUL byte
+ * @address: (nullable): the receiver, or %NULL for the server that a client is connected to
+ * @error: return location for a #GError
+ *
+ * Sends a text, as [method@Endpoint.send] does.
+ *
+ * Thread-safe.
+ *
+ * Returns: %TRUE if the message was accepted for sending
+ */
+gboolean
+es_endpoint_send_text (EsEndpoint *self,
+                       const char *text,
+                       GSocketAddress *address,
+                       GError **error)
+{
+  g_return_val_if_fail (text != NULL, FALSE);
+
+  return es_endpoint_send_data (self, (const guint8 *) text, strlen (text), address, error);
+}
+
+/**
+ * es_endpoint_send_data:
+ * @self: an endpoint
+ * @data: (array length=size): the message, which is copied
+ * @size: its size in bytes
+ * @address: (nullable): the receiver, or %NULL for the server that a client is connected to
+ * @error: return location for a #GError
+ *
+ * Sends bytes, as [method@Endpoint.send] does.
+ *
+ * Thread-safe.
+ *
+ * Returns: %TRUE if the message was accepted for sending
+ */
+gboolean
+es_endpoint_send_data (EsEndpoint *self,
+                       const guint8 *data,
+                       gsize size,
+                       GSocketAddress *address,
+                       GError **error)
+{
+  g_autoptr (GBytes) message = NULL;
+
+  g_return_val_if_fail (data != NULL || size == 0, FALSE);
+
+  message = g_bytes_new (data, size);
+  return es_endpoint_send (self, message, address, error);
+}
+
+/**
+ * es_endpoint_send_many:
+ * @self: an endpoint
+ * @messages: (array length=n_messages): the messages
+ * @n_messages: how many
+ * @address: (nullable): the receiver of all, or %NULL for the server that a client is connected to
+ * @error: return location for a #GError
+ *
+ * Sends messages to one receiver, as [method@Endpoint.send] does, in their order.
+ *
+ * Messages of one size travel together at a fraction of the cost (udp(7), UDP_SEGMENT).
+ * Thread-safe. Errors: those of [method@Endpoint.send], if not even the first was accepted.
+ *
+ * Returns: how many messages were accepted, counted from the first; -1 if an error is set
+ */
+int
+es_endpoint_send_many (EsEndpoint *self,
+                       GBytes **messages,
+                       guint n_messages,
+                       GSocketAddress *address,
+                       GError **error)
+{
+  g_autoptr (EsLane) lane = NULL;
+  g_autoptr (GError) problem = NULL;
+  guint n_sendable;
+  int n = -1;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), -1);
+  g_return_val_if_fail (messages != NULL || n_messages == 0, -1);
+  g_return_val_if_fail (address == NULL || G_IS_SOCKET_ADDRESS (address), -1);
+  g_return_val_if_fail (error == NULL || *error == NULL, -1);
+
+  if (n_messages == 0)
+    return 0;
+  lane = find_lane (self, &problem);
+  n_sendable = lane != NULL ? count_sendable (self, messages, MIN (n_messages, G_MAXINT), address, &problem) : 0;
+  if (n_sendable > 0)
+    n = es_lane_send (lane, messages, n_sendable, address, &problem);
+  if (address != NULL && atomic_load (&get_private (self)->is_limited))
+    give_back_credit (messages, MAX (n, 0), n_sendable, address);
+  if (n >= 0)
+    return n;
+  explain_unsent (&problem, address);
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return -1;
+}
+
+/**
+ * es_endpoint_set_message_func:
+ * @self: an endpoint
+ * @func: (nullable) (scope notified) (closure user_data) (destroy destroy): the handler
+ * @user_data: data for @func
+ * @destroy: (nullable): frees @user_data
+ *
+ * Sets the direct handler, which costs less than a signal's and comes before these.
+ *
+ * One that is replaced may still be running in another thread: so it is freed with the endpoint.
+ */
+void
+es_endpoint_set_message_func (EsEndpoint *self,
+                              EsMessageFunc func,
+                              gpointer user_data,
+                              GDestroyNotify destroy)
+{
+  EsEndpointPrivate *priv;
+  EsHandler *handler;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  priv = get_private (self);
+  handler = g_new0 (EsHandler, 1);
+  handler->func = func;
+  handler->user_data = user_data;
+  handler->destroy = destroy;
+  g_ptr_array_add (priv->handlers, handler);
+  g_atomic_pointer_set (&priv->handler, func != NULL ? handler : NULL);
+}
+
+static void
+on_job_begin (EsEndpoint *self)
+{
+  atomic_fetch_add (&get_private (self)->n_job_threads, 1);
+}
+
+/* A job has ended: nobody needs to end it any more. */
+static void
+on_job_end (EsEndpoint *self,
+            EsJob *job)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  g_ptr_array_remove (priv->jobs, job);
+}
+
+static void
+on_job_gone (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  atomic_fetch_sub (&priv->n_job_threads, 1);
+  g_cond_broadcast (&priv->job_gone);
+}
+
+static const EsJobFuncs job_funcs = { on_job_begin, on_job_end, on_job_gone };
+
+static void
+add_job (EsEndpoint *self,
+         EsJob *job)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  g_ptr_array_add (priv->jobs, g_object_ref (job));
+}
+
+/**
+ * es_endpoint_create_job:
+ * @self: an endpoint
+ * @name: the job's name, shown by ps, top and debuggers
+ * @func: (scope notified) (closure user_data) (destroy destroy): what the job does
+ * @user_data: data for @func
+ * @destroy: (nullable): frees @user_data when @func has returned, or with a job that never ran
+ * @start: whether to start the job at once
+ * @error: return location for a #GError
+ *
+ * Makes a job: a function in a thread of its own, that ends when the endpoint is stopped.
+ *
+ * The endpoint need not be running yet. It keeps a reference of its own until the job has ended.
+ * Thread-safe. Errors: those of [method@Job.start], if @start is %TRUE.
+ *
+ * Returns: (transfer full) (nullable): the job, or %NULL if it could not be started
+ */
+EsJob *
+es_endpoint_create_job (EsEndpoint *self,
+                        const char *name,
+                        EsJobFunc func,
+                        gpointer user_data,
+                        GDestroyNotify destroy,
+                        gboolean start,
+                        GError **error)
+{
+  g_autoptr (EsJob) job = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
+  g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (func != NULL, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  job = es_job_new (name, self, func, user_data, destroy, &job_funcs);
+  add_job (self, job);
+  if (!start || es_job_start (job, error))
+    return g_steal_pointer (&job);
+  on_job_end (self, job);
+  return NULL;
+}
+
+/**
+ * es_endpoint_get_local_address: (get-property local-address)
+ * @self: an endpoint
+ *
+ * Gets the address of the endpoint's socket.
+ *
+ * Thread-safe.
+ *
+ * Returns: (transfer full) (nullable): the address, or %NULL while the endpoint is stopped
+ */
+GSocketAddress *
+es_endpoint_get_local_address (EsEndpoint *self)
+{
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
+
+  lane = ref_lane (self);
+  return lane != NULL ? es_lane_get_local_address (lane) : NULL;
+}
+
+/**
+ * es_endpoint_get_stats:
+ * @self: an endpoint
+ *
+ * Gets what the endpoint has done so far, over all of its starts.
+ *
+ * Thread-safe.
+ *
+ * Returns: (transfer full): a snapshot
+ */
+EsStats *
+es_endpoint_get_stats (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv;
+  g_autoptr (GMutexLocker) locker = NULL;
+  EsStats *stats;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
+
+  priv = get_private (self);
+  stats = es_stats_new ();
+  locker = g_mutex_locker_new (&priv->lock);
+  es_stats_add (stats, &priv->past);
+  g_ptr_array_foreach (priv->leaving, add_crew_stats, stats);
+  if (priv->crew != NULL)
+    es_crew_add_stats (priv->crew, stats);
+  return stats;
+}
+
+/**
+ * es_endpoint_get_socket:
+ * @self: an endpoint
+ *
+ * Gets the socket, to set options that have no property; the first one, if there are several
+ * workers. Neither read from it nor close it.
+ *
+ * Returns: (transfer none) (nullable): the socket, or %NULL while the endpoint is stopped
+ */
+GSocket *
+es_endpoint_get_socket (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv;
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
+
+  priv = get_private (self);
+  locker = g_mutex_locker_new (&priv->lock);
+  return priv->crew != NULL ? es_lane_get_socket (es_crew_get_first_lane (priv->crew)) : NULL;
+}
+
+/**
+ * es_endpoint_get_paused: (get-property paused)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:paused].
+ *
+ * Returns: %TRUE while reading rests
+ */
+gboolean
+es_endpoint_get_paused (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  return get_private (self)->is_paused;
+}
+
+/**
+ * es_endpoint_set_paused: (set-property paused)
+ * @self: an endpoint
+ * @paused: whether reading is to rest
+ *
+ * Sets [property@Endpoint:paused]. Acts at once: in a handler, the next message waits, unless it is
+ * with a pool's threads already.
+ */
+void
+es_endpoint_set_paused (EsEndpoint *self,
+                        gboolean paused)
+{
+  EsEndpointPrivate *priv;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  priv = get_private (self);
+  if (set_boolean (self, PROP_PAUSED, &priv->is_paused, paused))
+    foreach_lane (self, update_paused);
+}
+
+/**
+ * es_endpoint_get_threaded: (get-property threaded)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:threaded].
+ *
+ * Returns: %TRUE if handlers run on the threads of a pool
+ */
+gboolean
+es_endpoint_get_threaded (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  return get_private (self)->threaded;
+}
+
+/**
+ * es_endpoint_set_threaded: (set-property threaded)
+ * @self: an endpoint
+ * @threaded: whether handlers are to run on the threads of a pool
+ *
+ * Sets [property@Endpoint:threaded]. Acts at the next start.
+ */
+void
+es_endpoint_set_threaded (EsEndpoint *self,
+                          gboolean threaded)
+{
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  set_boolean (self, PROP_THREADED, &get_private (self)->threaded, threaded);
+}
+
+/**
+ * es_endpoint_get_max_threads: (get-property max-threads)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:max-threads].
+ *
+ * Returns: how many threads the pool has
+ */
+guint
+es_endpoint_get_max_threads (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  return get_private (self)->max_threads;
+}
+
+/**
+ * es_endpoint_set_max_threads: (set-property max-threads)
+ * @self: an endpoint
+ * @max_threads: how many threads the pool is to have, at most 1024
+ *
+ * Sets [property@Endpoint:max-threads]. Acts at the next start.
+ */
+void
+es_endpoint_set_max_threads (EsEndpoint *self,
+                             guint max_threads)
+{
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (max_threads >= 1 && max_threads <= MAX_MAX_THREADS);
+
+  set_uint (self, PROP_MAX_THREADS, &get_private (self)->max_threads, max_threads);
+}
+
+/**
+ * es_endpoint_get_max_message_size: (get-property max-message-size)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:max-message-size].
+ *
+ * Returns: the longest message that is taken, in bytes
+ */
+guint
+es_endpoint_get_max_message_size (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  return get_private (self)->max_message_size;
+}
+
+/**
+ * es_endpoint_set_max_message_size: (set-property max-message-size)
+ * @self: an endpoint
+ * @max_message_size: the longest message to take, in bytes, at most 65535
+ *
+ * Sets [property@Endpoint:max-message-size]. Acts at the next start.
+ */
+void
+es_endpoint_set_max_message_size (EsEndpoint *self,
+                                  guint max_message_size)
+{
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (max_message_size <= MAX_MESSAGE_SIZE);
+
+  set_uint (self, PROP_MAX_MESSAGE_SIZE, &get_private (self)->max_message_size, max_message_size);
+}
+
+/**
+ * es_endpoint_get_receive_buffer_size: (get-property receive-buffer-size)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:receive-buffer-size].
+ *
+ * Returns: the size granted by the kernel, in bytes; while the endpoint is stopped, that asked for
+ */
+guint
+es_endpoint_get_receive_buffer_size (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv;
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  priv = get_private (self);
+  lane = ref_lane (self);
+  return lane != NULL ? es_socket_get_receive_buffer_size (es_lane_get_socket (lane)) : priv->options.receive_buffer_size;
+}
+
+/**
+ * es_endpoint_set_receive_buffer_size: (set-property receive-buffer-size)
+ * @self: an endpoint
+ * @receive_buffer_size: the size to ask for, in bytes
+ *
+ * Sets [property@Endpoint:receive-buffer-size]. Acts at once.
+ */
+void
+es_endpoint_set_receive_buffer_size (EsEndpoint *self,
+                                     guint receive_buffer_size)
+{
+  EsEndpointPrivate *priv;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (receive_buffer_size >= 1 && receive_buffer_size <= G_MAXINT / 2);
+
+  priv = get_private (self);
+  if (set_uint (self, PROP_RECEIVE_BUFFER_SIZE, &priv->options.receive_buffer_size, receive_buffer_size))
+    foreach_lane (self, update_receive_buffer_size);
+}
+
+/**
+ * es_endpoint_get_send_buffer_size: (get-property send-buffer-size)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:send-buffer-size].
+ *
+ * Returns: the size granted by the kernel, in bytes; while the endpoint is stopped, that asked for
+ */
+guint
+es_endpoint_get_send_buffer_size (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv;
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  priv = get_private (self);
+  lane = ref_lane (self);
+  return lane != NULL ? es_socket_get_send_buffer_size (es_lane_get_socket (lane)) : priv->options.send_buffer_size;
+}
+
+/**
+ * es_endpoint_set_send_buffer_size: (set-property send-buffer-size)
+ * @self: an endpoint
+ * @send_buffer_size: the size to ask for, in bytes
+ *
+ * Sets [property@Endpoint:send-buffer-size]. Acts at once.
+ */
+void
+es_endpoint_set_send_buffer_size (EsEndpoint *self,
+                                  guint send_buffer_size)
+{
+  EsEndpointPrivate *priv;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (send_buffer_size >= 1 && send_buffer_size <= G_MAXINT / 2);
+
+  priv = get_private (self);
+  if (set_uint (self, PROP_SEND_BUFFER_SIZE, &priv->options.send_buffer_size, send_buffer_size))
+    foreach_lane (self, update_send_buffer_size);
+}
+
+/**
+ * es_endpoint_get_broadcast: (get-property broadcast)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:broadcast].
+ *
+ * Returns: %TRUE if messages may be sent to broadcast addresses
+ */
+gboolean
+es_endpoint_get_broadcast (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  return get_private (self)->options.broadcast;
+}
+
+/**
+ * es_endpoint_set_broadcast: (set-property broadcast)
+ * @self: an endpoint
+ * @broadcast: whether messages may be sent to broadcast addresses
+ *
+ * Sets [property@Endpoint:broadcast]. Acts at once.
+ */
+void
+es_endpoint_set_broadcast (EsEndpoint *self,
+                           gboolean broadcast)
+{
+  EsEndpointPrivate *priv;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  priv = get_private (self);
+  if (set_boolean (self, PROP_BROADCAST, &priv->options.broadcast, broadcast))
+    foreach_lane (self, update_broadcast);
+}
+
+/**
+ * es_endpoint_get_multicast_ttl: (get-property multicast-ttl)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:multicast-ttl].
+ *
+ * Returns: how many networks a message may travel through
+ */
+guint
+es_endpoint_get_multicast_ttl (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
+
+  return get_private (self)->options.multicast_ttl;
+}
+
+/**
+ * es_endpoint_set_multicast_ttl: (set-property multicast-ttl)
+ * @self: an endpoint
+ * @multicast_ttl: how many networks a message may travel through, at most 255
+ *
+ * Sets [property@Endpoint:multicast-ttl]. Acts at once.
+ */
+void
+es_endpoint_set_multicast_ttl (EsEndpoint *self,
+                               guint multicast_ttl)
+{
+  EsEndpointPrivate *priv;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+  g_return_if_fail (multicast_ttl <= 255);
+
+  priv = get_private (self);
+  if (set_uint (self, PROP_MULTICAST_TTL, &priv->options.multicast_ttl, multicast_ttl))
+    foreach_lane (self, update_multicast_ttl);
+}
+
+/**
+ * es_endpoint_get_multicast_loopback: (get-property multicast-loopback)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:multicast-loopback].
+ *
+ * Returns: %TRUE if messages come to members on this host
+ */
+gboolean
+es_endpoint_get_multicast_loopback (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  return get_private (self)->options.multicast_loopback;
+}
+
+/**
+ * es_endpoint_set_multicast_loopback: (set-property multicast-loopback)
+ * @self: an endpoint
+ * @multicast_loopback: whether messages are to come to members on this host
+ *
+ * Sets [property@Endpoint:multicast-loopback]. Acts at once.
+ */
+void
+es_endpoint_set_multicast_loopback (EsEndpoint *self,
+                                    gboolean multicast_loopback)
+{
+  EsEndpointPrivate *priv;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  priv = get_private (self);
+  if (set_boolean (self, PROP_MULTICAST_LOOPBACK, &priv->options.multicast_loopback, multicast_loopback))
+    foreach_lane (self, update_multicast_loopback);
+}
+
+/* (transfer full) (nullable) The socket that joins groups: that of the first lane, so that each
+ * message is delivered once. */
+static GSocket *
+ref_group_socket (EsEndpoint *self,
+                  GError **error)
+{
+  g_autoptr (EsLane) lane = ref_lane (self);
+
+  if (lane != NULL)
+    return g_object_ref (es_lane_get_socket (lane));
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The endpoint is not running");
+  return NULL;
+}
+
+static gboolean
+change_membership (EsEndpoint *self,
+                   EsMembershipFunc change,
+                   GInetAddress *group,
+                   GInetAddress *source,
+                   const char *interface_name,
+                   GError **error)
+{
+  g_autoptr (GSocket) socket = ref_group_socket (self, error);
+
+  return socket != NULL && es_multicast_change (socket, change, group, source, interface_name, error);
+}
+
+/**
+ * es_endpoint_join_multicast:
+ * @self: an endpoint that runs
+ * @group: the group's address
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
+ * @error: return location for a #GError
+ *
+ * Joins a multicast group: from now on its messages are heard, until the socket is
+ * closed by a stop, or by a client that connects to another server.
+ *
+ * Messages of groups that this endpoint did not join are not heard, whoever else on this host did
+ * (ip(7), IP_MULTICAST_ALL). Errors: %G_IO_ERROR_CLOSED if the endpoint does not run,
+ * %G_IO_ERROR_INVALID_ARGUMENT if the address is no group, %G_IO_ERROR_NOT_FOUND if there is no such
+ * interface, or what the kernel says.
+ *
+ * Returns: %TRUE if the group was joined on one interface at least
+ */
+gboolean
+es_endpoint_join_multicast (EsEndpoint *self,
+                            GInetAddress *group,
+                            const char *interface_name,
+                            GError **error)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return change_membership (self, es_multicast_join, group, NULL, interface_name, error);
+}
+
+/**
+ * es_endpoint_leave_multicast:
+ * @self: an endpoint that runs
+ * @group: the group's address
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
+ * @error: return location for a #GError
+ *
+ * Leaves a multicast group that was joined in the same way. Errors: those of
+ * [method@Endpoint.join_multicast].
+ *
+ * Returns: %TRUE if the group was left on one interface at least
+ */
+gboolean
+es_endpoint_leave_multicast (EsEndpoint *self,
+                             GInetAddress *group,
+                             const char *interface_name,
+                             GError **error)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return change_membership (self, es_multicast_leave, group, NULL, interface_name, error);
+}
+
+/**
+ * es_endpoint_join_multicast_ssm:
+ * @self: an endpoint that runs
+ * @group: the group's address
+ * @source: the sender's address
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
+ * @error: return location for a #GError
+ *
+ * Joins a multicast group for the messages of one sender (RFC 4607, source-specific multicast).
+ * Errors: those of [method@Endpoint.join_multicast].
+ *
+ * Returns: %TRUE if the group was joined on one interface at least
+ */
+gboolean
+es_endpoint_join_multicast_ssm (EsEndpoint *self,
+                                GInetAddress *group,
+                                GInetAddress *source,
+                                const char *interface_name,
+                                GError **error)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (source), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return change_membership (self, es_multicast_join, group, source, interface_name, error);
+}
+
+/**
+ * es_endpoint_leave_multicast_ssm:
+ * @self: an endpoint that runs
+ * @group: the group's address
+ * @source: the sender's address
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
+ * @error: return location for a #GError
+ *
+ * Leaves a multicast group that was joined for the messages of one sender. Errors: those of
+ * [method@Endpoint.join_multicast].
+ *
+ * Returns: %TRUE if the group was left on one interface at least
+ */
+gboolean
+es_endpoint_leave_multicast_ssm (EsEndpoint *self,
+                                 GInetAddress *group,
+                                 GInetAddress *source,
+                                 const char *interface_name,
+                                 GError **error)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
+  g_return_val_if_fail (G_IS_INET_ADDRESS (source), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return change_membership (self, es_multicast_leave, group, source, interface_name, error);
+}
+
+/**
+ * es_endpoint_set_multicast_interface:
+ * @self: an endpoint that runs
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for the one that the routes say
+ * @error: return location for a #GError
+ *
+ * Chooses the interface that messages to groups leave by (ip(7), IP_MULTICAST_IF; ipv6(7),
+ * IPV6_MULTICAST_IF), until the next stop.
+ *
+ * Errors: %G_IO_ERROR_CLOSED if the endpoint does not run, %G_IO_ERROR_NOT_FOUND if there is no such
+ * interface.
+ *
+ * Returns: %TRUE if it was chosen
+ */
+gboolean
+es_endpoint_set_multicast_interface (EsEndpoint *self,
+                                     const char *interface_name,
+                                     GError **error)
+{
+  g_autoptr (GSocket) socket = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  socket = ref_group_socket (self, error);
+  return socket != NULL && es_multicast_set_interface (socket, interface_name, error);
+}
