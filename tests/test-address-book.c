@@ -377,7 +377,7 @@ test_address_book_is_bounded (void)
   n_remembered = es_address_book_get_n_remembered (book);
 
   g_assert_cmpuint (n_remembered, <=, ES_ADDRESS_BOOK_SIZE);
-  g_assert_cmpuint (n_remembered, >, ES_ADDRESS_BOOK_SIZE * 9 / 10);
+  g_assert_cmpuint (n_remembered, >, ES_ADDRESS_BOOK_SIZE * 3 / 4);
   g_assert_cmpuint (n_strangers - n_gone, <=, n_remembered);
   g_assert_cmpuint (n_strangers - n_gone, >=, n_remembered - 1);
   es_address_book_free (book);
