@@ -160,3 +160,28 @@ class Stream:
         }
 
     warm_up = run
+
+
+class Nobody:
+    """The load of a program that is its own."""
+
+    def stop(self):
+        pass
+
+
+class Peers:
+    """One message to many receivers, again and again. The program itself is asked to send."""
+
+    def begin(self, programs, server):
+        return Nobody()
+
+    def run(self, load, server, seconds):
+        before = server.read_cpu_seconds()
+        said = server.ask(seconds)
+        cost = server.read_cpu_seconds() - before
+        return {
+            "ns": cost * 1e9 / said["messages"],
+            "rate": said["messages"] / said["seconds"],
+        }
+
+    warm_up = run

@@ -30,28 +30,44 @@ rival_set_buffers (int fd)
     setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
-/* Says where the socket listens. */
-void
-rival_announce (int fd)
+/* The port of a socket, as the network writes it. */
+in_port_t
+rival_get_port (int fd)
 {
   struct sockaddr_in address;
   socklen_t size = sizeof address;
 
   if (getsockname (fd, (struct sockaddr *) &address, &size) != 0)
     rival_die ("getsockname");
-  printf ("Listening on port %u\n", ntohs (address.sin_port));
+  return address.sin_port;
+}
+
+/* Says where the socket listens. */
+void
+rival_announce (int fd)
+{
+  printf ("Listening on port %u\n", ntohs (rival_get_port (fd)));
   fflush (stdout);
 }
 
 /* A blocking IPv4 socket on a port that the kernel picks. */
 int
-rival_listen (void)
+rival_open (void)
 {
   struct sockaddr_in address = { .sin_family = AF_INET };
   int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
   if (fd < 0 || bind (fd, (struct sockaddr *) &address, sizeof address) != 0)
     rival_die ("bind");
+  return fd;
+}
+
+/* Such a socket with large buffers, that is announced. */
+int
+rival_listen (void)
+{
+  int fd = rival_open ();
+
   rival_set_buffers (fd);
   rival_announce (fd);
   return fd;

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -11,4 +12,6 @@
 void rival_die (const char *what);
 void rival_set_buffers (int fd);
 void rival_announce (int fd);
+in_port_t rival_get_port (int fd);
+int rival_open (void);
 int rival_listen (void);
