@@ -242,6 +242,33 @@ test_address_book_answers_from_address_asked (void)
 }
 
 static void
+test_address_book_knows_whom_to_answer (void)
+{
+  g_autoptr (EsAddressBook) book = es_address_book_new (ORIGIN);
+  const char *hosts[] = { "192.0.2.1", "2001:db8::1" };
+  EsNative to;
+  EsLocal from;
+
+  g_test_summary ("Only the address of a message of the same run is answered the short way, as the long way would.");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (hosts); i++)
+    {
+      g_autoptr (GSocketAddress) made = g_inet_socket_address_new_from_string (hosts[i], 1234);
+      EsNative native = native_of (hosts[i], 1234);
+      EsLocal local = local_of (hosts[i]);
+      g_autoptr (GSocketAddress) heard = es_address_book_lookup (book, &native, &local);
+
+      g_assert_true (es_address_to_answer (heard, ORIGIN, &to, &from));
+      g_assert_true (es_native_equal (&to, &native));
+      g_assert_cmpuint (to.size, ==, native.size);
+      g_assert_true (es_local_equal (&from, &local));
+      g_assert_false (es_address_to_answer (heard, ORIGIN + 1, &to, &from));
+      g_assert_false (es_address_to_answer (made, ORIGIN, &to, &from));
+    }
+  g_assert_false (es_address_to_answer (NULL, ORIGIN, &to, &from));
+}
+
+static void
 test_address_book_routes_a_users_address (void)
 {
   g_autoptr (GSocketAddress) inet = g_inet_socket_address_new_from_string ("192.0.2.1", 1234);
@@ -412,6 +439,7 @@ main (int argc,
   g_test_add_func ("/address-book/remembers-many-local-addresses", test_address_book_remembers_many_local_addresses);
   g_test_add_func ("/address-book/forgets-unix-senders", test_address_book_forgets_unix_senders);
   g_test_add_func ("/address-book/answers-from-address-asked", test_address_book_answers_from_address_asked);
+  g_test_add_func ("/address-book/knows-whom-to-answer", test_address_book_knows_whom_to_answer);
   g_test_add_func ("/address-book/routes-a-users-address", test_address_book_routes_a_users_address);
   g_test_add_func ("/address-book/lets-users-keep-addresses", test_address_book_lets_users_keep_addresses);
   g_test_add_func ("/address-book/remembers-many", test_address_book_remembers_many);
