@@ -26,6 +26,7 @@ typedef struct
   GBytes *message;      /* (owned) */
   guint retries;
   GSource *cancelled; /* (owned) (nullable) */
+  gulong cancelled_id;
 
   /* Under the lock. */
   gboolean is_pending;
@@ -140,7 +141,10 @@ finish (EsRequest *request,
         GError *error)
 {
   if (request->cancelled != NULL)
-    g_source_destroy (request->cancelled);
+    {
+      g_clear_signal_handler (&request->cancelled_id, g_task_get_cancellable (request->task));
+      g_source_destroy (request->cancelled);
+    }
   if (response != NULL)
     g_task_return_pointer (request->task, g_bytes_ref (response), (GDestroyNotify) g_bytes_unref);
   else
@@ -195,8 +199,7 @@ activate_waiting (EsRequests *self)
 }
 
 static gboolean
-on_cancelled (GCancellable *cancellable,
-              gpointer user_data)
+end_cancelled (gpointer user_data)
 {
   EsRequest *request = user_data;
   EsRequests *self = request->requests;
@@ -208,6 +211,25 @@ on_cancelled (GCancellable *cancellable,
   return G_SOURCE_REMOVE;
 }
 
+static gboolean
+dispatch_cancelled (GSource *source,
+                    GSourceFunc callback,
+                    gpointer user_data)
+{
+  return callback (user_data);
+}
+
+static GSourceFuncs cancelled_funcs = { NULL, NULL, dispatch_cancelled, NULL, NULL, NULL };
+
+static void
+on_cancelled (GCancellable *cancellable,
+              gpointer source)
+{
+  g_source_set_ready_time (source, 0);
+}
+
+/* Ends the request in its task's context when it is cancelled in any. g_cancellable_source_new()
+ * would do, but leaks what is destroyed while another thread is still cancelling. */
 static void
 watch_cancellable (EsRequest *request)
 {
@@ -215,9 +237,13 @@ watch_cancellable (EsRequest *request)
 
   if (cancellable == NULL)
     return;
-  request->cancelled = g_cancellable_source_new (cancellable);
-  g_source_set_callback (request->cancelled, G_SOURCE_FUNC (on_cancelled), g_atomic_rc_box_acquire (request), unref_request);
+  request->cancelled = g_source_new (&cancelled_funcs, sizeof (GSource));
+  g_source_set_static_name (request->cancelled, "EsRequest");
+  g_source_set_priority (request->cancelled, g_task_get_priority (request->task));
+  g_source_set_callback (request->cancelled, end_cancelled, g_atomic_rc_box_acquire (request), unref_request);
   g_source_attach (request->cancelled, g_task_get_context (request->task));
+  request->cancelled_id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), g_source_ref (request->cancelled),
+                                                 (GDestroyNotify) g_source_unref);
 }
 
 /* Wakes who waits for the first that is due, since that may be another now. */
