@@ -1339,8 +1339,10 @@ es_endpoint_call (EsEndpoint *self,
 
   if (es_endpoint_enter_context (self))
     {
+      g_object_ref (self);
       func (self);
       es_endpoint_leave_context (self);
+      g_object_unref (self);
       return;
     }
   call = g_new0 (EsCall, 1);
