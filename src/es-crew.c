@@ -18,6 +18,7 @@ typedef struct
   EsLane *lane;          /* (owned) (nullable) */
   GMainContext *context; /* (owned) (nullable) the thread's */
   GThread *thread;       /* (owned) (nullable) */
+  gpointer owner;        /* (borrowed) */
 
   /* Any thread. */
   atomic_bool is_quitting;
@@ -34,6 +35,7 @@ run_worker (gpointer data)
   EsWorker *self = data;
 
   g_main_context_push_thread_default (self->context);
+  es_lane_begin_work (self->owner);
   while (!atomic_load (&self->is_quitting))
     g_main_context_iteration (self->context, TRUE);
   es_lane_close (self->lane);
@@ -82,6 +84,7 @@ add_worker (EsCrew *self,
   EsWorker *worker = g_new0 (EsWorker, 1);
 
   g_ptr_array_add (self->workers, worker);
+  worker->owner = owner;
   if (context == NULL)
     worker->context = g_main_context_new ();
   worker->lane = es_lane_new (config, funcs, owner, context != NULL ? context : worker->context, error);
@@ -105,6 +108,7 @@ es_crew_new (GPtrArray *sockets,
       EsLaneConfig own = *config;
 
       own.socket = sockets->pdata[i];
+      own.has_worker = sockets->len > 1;
       own.ignores_broadcasts = i > 0;
       if (!add_worker (self, &own, funcs, owner, sockets->len == 1 ? context : NULL, error))
         {

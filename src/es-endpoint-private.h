@@ -48,14 +48,15 @@ EsEndpointClassPrivate *es_endpoint_class_get_private (EsEndpointClass *klass);
 void es_endpoint_set_limited (EsEndpoint *self,
                               gboolean is_limited);
 
-/* (transfer none) The endpoint's main context. Thread-safe. */
-GMainContext *es_endpoint_get_context (EsEndpoint *self);
+/* (transfer full) The endpoint's main context. Thread-safe. */
+GMainContext *es_endpoint_ref_context (EsEndpoint *self);
 
-/* Enters the endpoint's context if this is the thread that runs it, or started the endpoint and
- * nobody else runs it now. */
-gboolean es_endpoint_enter_context (EsEndpoint *self);
+/* (transfer full) (nullable) Enters the endpoint's context if this is the thread that runs it, or
+ * started the endpoint and nobody else runs it now. */
+GMainContext *es_endpoint_enter_context (EsEndpoint *self);
 
-void es_endpoint_leave_context (EsEndpoint *self);
+/* Leaves the context that was entered (transfer full). */
+void es_endpoint_leave_context (GMainContext *context);
 
 /* Reads what waits, in the endpoint's context, without calling a handler: what @take does not take
  * is delivered later. */

@@ -147,6 +147,23 @@ get_private (EsEndpoint *self)
   return es_endpoint_get_instance_private (self);
 }
 
+GMainContext *
+es_endpoint_ref_context (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
+
+  return g_main_context_ref (priv->context);
+}
+
+static gboolean
+owns_context (EsEndpoint *self)
+{
+  g_autoptr (GMainContext) context = es_endpoint_ref_context (self);
+
+  return g_main_context_is_owner (context);
+}
+
 static EsLane *
 ref_lane (EsEndpoint *self)
 {
@@ -164,25 +181,23 @@ invoke_later (EsEndpoint *self,
               gpointer data,
               GDestroyNotify destroy)
 {
-  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMainContext) context = es_endpoint_ref_context (self);
   g_autoptr (GSource) source = g_idle_source_new ();
 
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
   g_source_set_callback (source, func, data, destroy);
-  g_source_attach (source, priv->context);
+  g_source_attach (source, context);
 }
 
-static gboolean
-tell_state (gpointer data)
+static void
+tell_state (EsEndpoint *self)
 {
-  EsEndpoint *self = data;
   EsEndpointPrivate *priv = get_private (self);
 
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_RUNNING]);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LOCAL_ADDRESS]);
   if (priv->vtable->restate != NULL)
     priv->vtable->restate (self);
-  return G_SOURCE_REMOVE;
 }
 
 /* What a worker has to tell in the endpoint's context. */
@@ -228,7 +243,7 @@ tell (EsEndpoint *self,
   EsTiding own = { self, (GError *) error, address };
   EsTiding *tiding;
 
-  if (g_main_context_is_owner (priv->context))
+  if (owns_context (self))
     {
       tell_tiding (&own);
       return;
@@ -461,7 +476,7 @@ typedef struct
   GThread *thread;       /* (borrowed) */
 } EsHome;
 
-/* (transfer full) Changes whose the endpoint is. Returns whose it was. */
+/* (transfer full) Changes whose the endpoint is, and takes that over. Returns whose it was. */
 static EsHome
 replace_home (EsEndpoint *self,
               EsHome home)
@@ -667,7 +682,9 @@ start_by_itself (EsEndpoint *self,
   if (!open_crew (self, error))
     return FALSE;
   count_start (self);
-  invoke_later (self, tell_state, g_object_ref (self), g_object_unref);
+  /* Not under the lock, since whoever is told may start and stop. */
+  g_clear_pointer (&locker, g_mutex_locker_free);
+  es_endpoint_call (self, tell_state);
   return TRUE;
 }
 
@@ -730,8 +747,10 @@ count_sendable (EsEndpoint *self,
 
   for (; n < n_messages; n++)
     {
-      gsize size = g_bytes_get_size (messages[n]);
+      gsize size;
 
+      g_return_val_if_fail (messages[n] != NULL, n);
+      size = g_bytes_get_size (messages[n]);
       if (!check_size (size, limit, error))
         break;
       if (atomic_load (&priv->is_limited) && !priv->vtable->may_send (self, address, size, error))
@@ -868,10 +887,8 @@ es_endpoint_constructed (GObject *object)
 static gboolean
 runs_in_own_thread (EsEndpoint *self)
 {
-  EsEndpointPrivate *priv = get_private (self);
-
   return runs_in_own_job (self) ||
-         (es_lane_get_dispatching (self) != NULL && !g_main_context_is_owner (priv->context));
+         (es_lane_is_own_thread (self) && !owns_context (self));
 }
 
 static void
@@ -886,9 +903,9 @@ static void
 es_endpoint_dispose (GObject *object)
 {
   EsEndpoint *self = ES_ENDPOINT (object);
-  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMainContext) context = es_endpoint_ref_context (self);
 
-  if (runs_in_own_thread (self) || !g_main_context_acquire (priv->context))
+  if (runs_in_own_thread (self) || !g_main_context_acquire (context))
     {
       foreach_lane (self, silence);
       request_stop (self);
@@ -897,7 +914,7 @@ es_endpoint_dispose (GObject *object)
   stop_here (self);
   detach_jobs (self);
   end_jobs (self);
-  es_endpoint_leave_context (self);
+  g_main_context_release (context);
   G_OBJECT_CLASS (es_endpoint_parent_class)->dispose (object);
 }
 
@@ -1275,26 +1292,26 @@ es_endpoint_set_limited (EsEndpoint *self,
   atomic_store (&get_private (self)->is_limited, is_limited);
 }
 
-gboolean
+GMainContext *
 es_endpoint_enter_context (EsEndpoint *self)
 {
   EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMainContext) context = es_endpoint_ref_context (self);
+  gboolean is_home;
 
-  if (!g_main_context_is_owner (priv->context) && g_thread_self () != priv->home)
-    return FALSE;
-  return g_main_context_acquire (priv->context);
+  g_mutex_lock (&priv->lock);
+  is_home = g_thread_self () == priv->home;
+  g_mutex_unlock (&priv->lock);
+  if (!g_main_context_is_owner (context) && !is_home)
+    return NULL;
+  return g_main_context_acquire (context) ? g_steal_pointer (&context) : NULL;
 }
 
 void
-es_endpoint_leave_context (EsEndpoint *self)
+es_endpoint_leave_context (GMainContext *context)
 {
-  g_main_context_release (get_private (self)->context);
-}
-
-GMainContext *
-es_endpoint_get_context (EsEndpoint *self)
-{
-  return get_private (self)->context;
+  g_main_context_release (context);
+  g_main_context_unref (context);
 }
 
 void
@@ -1335,13 +1352,14 @@ void
 es_endpoint_call (EsEndpoint *self,
                   void (*func) (EsEndpoint *self))
 {
+  GMainContext *context = es_endpoint_enter_context (self);
   EsCall *call;
 
-  if (es_endpoint_enter_context (self))
+  if (context != NULL)
     {
       g_object_ref (self);
       func (self);
-      es_endpoint_leave_context (self);
+      es_endpoint_leave_context (context);
       g_object_unref (self);
       return;
     }
@@ -1410,16 +1428,20 @@ es_endpoint_start (EsEndpoint *self,
 void
 es_endpoint_stop (EsEndpoint *self)
 {
+  GMainContext *context;
+
   g_return_if_fail (ES_IS_ENDPOINT (self));
 
-  if (!es_endpoint_enter_context (self))
+  /* A job that started the endpoint cannot wait for itself. */
+  context = runs_in_own_job (self) ? NULL : es_endpoint_enter_context (self);
+  if (context == NULL)
     {
       request_stop (self);
       return;
     }
   g_object_ref (self);
   stop_here (self);
-  es_endpoint_leave_context (self);
+  es_endpoint_leave_context (context);
   g_object_unref (self);
 }
 
@@ -1494,6 +1516,7 @@ es_endpoint_run (EsEndpoint *self,
                  GError **error)
 {
   g_autoptr (EsEndpoint) holder = NULL;
+  GMainContext *context;
   guint n_stops;
 
   g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
@@ -1503,16 +1526,17 @@ es_endpoint_run (EsEndpoint *self,
   n_stops = get_n_stops (self);
   if (!es_endpoint_start (self, error))
     return FALSE;
-  if (!es_endpoint_enter_context (self))
+  context = es_endpoint_enter_context (self);
+  if (context == NULL)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_BUSY, "Could not run: The endpoint runs in another thread");
       return FALSE;
     }
   while (runs_on (self, n_stops))
-    g_main_context_iteration (get_private (self)->context, TRUE);
+    g_main_context_iteration (context, TRUE);
   end_run (self);
   stop_here (self);
-  es_endpoint_leave_context (self);
+  es_endpoint_leave_context (context);
   return TRUE;
 }
 

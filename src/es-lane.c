@@ -103,6 +103,9 @@ typedef struct
 static _Thread_local EsLane *dispatching_lane; /* (nullable) (borrowed) */
 static _Thread_local EsOutboxHold dispatching_hold;
 
+/* Whose worker this thread is, if it is one. */
+static _Thread_local gpointer working_for; /* (nullable) (borrowed) */
+
 /* Whether messages may be handed on, as far as users and pool are concerned. */
 static gboolean
 is_open (EsLane *self)
@@ -125,11 +128,12 @@ has_unread (EsLane *self)
 }
 
 /* Whether delivery goes on after a handler ran. If the dispatch's own reference to the owner is
- * the last one, whatever the handlers worked on may be gone. */
+ * the last one, whatever the handlers worked on may be gone. A worker holds none: an owner that
+ * goes waits for it. */
 static gboolean
 goes_on (EsLane *self)
 {
-  return is_open (self) && g_atomic_int_get (&self->owner->ref_count) > 1;
+  return is_open (self) && (self->config.has_worker || g_atomic_int_get (&self->owner->ref_count) > 1);
 }
 
 static void
@@ -327,11 +331,18 @@ receive_and_deliver (EsLane *self)
   dispatching_lane = outer;
 }
 
+/* (transfer full) (nullable) */
+static GObject *
+hold_owner (EsLane *self)
+{
+  return self->config.has_worker ? NULL : g_object_ref (self->owner);
+}
+
 static void
 dispatch_lane (EsLane *self,
                GIOCondition events)
 {
-  g_autoptr (GObject) owner = g_object_ref (self->owner);
+  g_autoptr (GObject) owner = hold_owner (self);
 
   if (has_unread (self) || (wants_input (self) && (events & ~G_IO_OUT) != 0))
     receive_and_deliver (self);
@@ -419,7 +430,7 @@ on_outbox_ready (GSource *source,
                  gpointer user_data)
 {
   g_autoptr (EsLane) self = es_lane_ref (lane_of (source));
-  g_autoptr (GObject) owner = g_object_ref (self->owner);
+  g_autoptr (GObject) owner = hold_owner (self);
 
   send_queued (self);
   return G_SOURCE_CONTINUE;
@@ -670,6 +681,21 @@ es_lane_get_dispatching (gpointer owner)
   return lane != NULL && lane->owner == owner ? lane : NULL;
 }
 
+/* Makes the calling thread known as a worker of @owner, until it ends. */
+void
+es_lane_begin_work (gpointer owner)
+{
+  working_for = owner;
+}
+
+/* Whether the calling thread is one that handles the owner's messages: its worker, or one that is in
+ * a handler now. */
+gboolean
+es_lane_is_own_thread (gpointer owner)
+{
+  return working_for == owner || es_lane_get_dispatching (owner) != NULL;
+}
+
 /* Whether no stop has begun. Thread-safe. */
 gboolean
 es_lane_is_open (EsLane *self)
@@ -744,7 +770,8 @@ es_lane_run_burst (EsLane *self,
   EsOutboxHold outer_hold = dispatching_hold;
 
   dispatching_lane = self;
-  dispatching_hold = ES_OUTBOX_HELD;
+  if (outer != self)
+    dispatching_hold = ES_OUTBOX_HELD;
   func (data);
   dispatching_hold = outer_hold;
   dispatching_lane = outer;

@@ -35,6 +35,7 @@ typedef struct
   gboolean is_adopted;   /* the socket stays open, and what waits in it stays there */
   gboolean is_connected; /* a message may go without an address */
   gboolean is_paused;
+  gboolean has_worker;         /* a thread of its own runs the lane */
   gboolean ignores_broadcasts; /* another lane on the same port delivers them */
   gboolean receive_segments;
   gboolean send_segments;
@@ -57,6 +58,10 @@ void es_lane_unref (EsLane *self);
 void es_lane_close (EsLane *self);
 
 EsLane *es_lane_get_dispatching (gpointer owner);
+
+void es_lane_begin_work (gpointer owner);
+
+gboolean es_lane_is_own_thread (gpointer owner);
 
 gboolean es_lane_is_open (EsLane *self);
 

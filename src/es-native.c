@@ -75,11 +75,11 @@ hash_ip6 (guint64 hash,
 guint
 es_native_hash (const EsNative *self)
 {
-  static guint64 seed;
+  static gsize seed;
   guint64 hash;
 
   if (g_once_init_enter (&seed))
-    g_once_init_leave (&seed, (guint64) g_random_int () << 32 | 1);
+    g_once_init_leave (&seed, (gsize) g_random_int () | 1);
   hash = mix (seed, self->family);
   if (self->family == AF_INET)
     return mix (hash, (guint64) self->ip4.sin_addr.s_addr << 16 | self->ip4.sin_port);

@@ -198,7 +198,8 @@ offer (EsOutbox *self,
   g_autoptr (GError) problem = NULL;
   int n = offer_once (self, &problem);
 
-  if (n < 0 && g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
+  if (n < 0 && self->queue[self->head].to.size == 0 &&
+      g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
     {
       report (self, &self->queue[self->head], problem);
       return offer_once (self, error);
@@ -472,7 +473,7 @@ es_outbox_take_writable (EsOutbox *self)
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   gboolean is_writable = self->is_short && has_much_room (self);
 
-  atomic_store (&self->has_news, FALSE);
+  atomic_store (&self->has_news, self->failures.length > 0);
   if (is_writable)
     self->is_short = FALSE;
   return is_writable;

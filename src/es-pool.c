@@ -142,12 +142,20 @@ find_group (EsPool *self)
   return NULL;
 }
 
+/* Finds a group of which not all is claimed. */
+static int
+compare_unclaimed (gconstpointer group,
+                   gconstpointer unused)
+{
+  return is_claimed ((EsPoolGroup *) group);
+}
+
 /* Under the lock: sleeps until there is work, or, if it is this thread that watches, until there may
  * be. */
 static void
 sleep_idle (EsPool *self)
 {
-  gboolean watches = self->groups.length > 0 && !self->is_watched;
+  gboolean watches = !self->is_watched && g_queue_find_custom (&self->groups, NULL, compare_unclaimed) != NULL;
 
   self->n_idle++;
   self->is_watched = self->is_watched || watches;

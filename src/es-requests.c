@@ -250,7 +250,9 @@ watch_cancellable (EsRequest *request)
 static void
 wake_timers (EsRequests *self)
 {
-  g_main_context_wakeup (es_endpoint_get_context (self->endpoint));
+  g_autoptr (GMainContext) context = es_endpoint_ref_context (self->endpoint);
+
+  g_main_context_wakeup (context);
 }
 
 /* Takes a request over, and ends its task in time. @timeout_ms: how long to wait before it is sent

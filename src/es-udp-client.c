@@ -135,10 +135,11 @@ static void
 es_udp_client_restate (EsEndpoint *endpoint)
 {
   EsUdpClientPrivate *priv = get_private (ES_UDP_CLIENT (endpoint));
+  g_autoptr (GMainContext) context = es_endpoint_ref_context (endpoint);
 
   stop_timer (priv);
   if (es_endpoint_is_running (endpoint))
-    priv->timer = es_requests_attach_timer (priv->requests, es_endpoint_get_context (endpoint));
+    priv->timer = es_requests_attach_timer (priv->requests, context);
 }
 
 static void
@@ -752,10 +753,12 @@ wait_for_result (EsUdpClient *self,
                  GMainContext *context,
                  GAsyncResult **result)
 {
-  if (es_endpoint_enter_context (ES_ENDPOINT (self)))
+  GMainContext *home = es_endpoint_enter_context (ES_ENDPOINT (self));
+
+  if (home != NULL)
     {
       wait_for_endpoint (self, context, result);
-      es_endpoint_leave_context (ES_ENDPOINT (self));
+      es_endpoint_leave_context (home);
     }
   while (*result == NULL)
     g_main_context_iteration (context, TRUE);
