@@ -19,7 +19,7 @@ const client = EasyServers.UdpClient.new();
 let answer = null;
 
 client.connect('message-received', (self, message) => {
-    answer = message.toArray();
+    answer = message;
     self.quit();
 });
 server.start();

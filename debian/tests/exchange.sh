@@ -34,3 +34,12 @@ is_echoed_here ()
   is_echoed 127.0.0.1
   ! grep -q '^0*1 ' /proc/net/if_inet6 2>/dev/null || is_echoed ::1
 }
+
+# holds COMMAND...: of what the command says as TAP, nothing fails.
+holds ()
+{
+  "$@" >"$scratch/tap" 2>&1
+  cat "$scratch/tap"
+  grep -q '^ok ' "$scratch/tap"
+  ! grep -q '^not ok ' "$scratch/tap"
+}
