@@ -853,6 +853,24 @@ add_connected_tests (void)
   g_test_add_func ("/udp-client/reconnects-in-handler", test_udp_client_reconnects_in_handler);
 }
 
+static void
+test_udp_client_leaves_nothing_without_a_loop (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  g_autoptr (GSocketAddress) address = es_test_address_of (server, "127.0.0.1");
+  EsUdpClient *client = es_udp_client_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("A client of a program that never iterates its context goes with its last reference.");
+
+  es_udp_client_connect_to (client, G_SOCKET_CONNECTABLE (address), NULL, &error);
+  g_assert_no_error (error);
+  es_endpoint_send_text (ES_ENDPOINT (client), "hello", NULL, &error);
+  g_assert_no_error (error);
+
+  g_assert_finalize_object (client);
+}
+
 int
 main (int argc,
       char **argv)
@@ -867,5 +885,6 @@ main (int argc,
   add_connected_tests ();
   g_test_add_func ("/udp-client/refuses-strangers", test_udp_client_refuses_strangers);
   g_test_add_func ("/udp-client/refuses-nothing", test_udp_client_refuses_nothing);
+  g_test_add_func ("/udp-client/leaves-nothing-without-a-loop", test_udp_client_leaves_nothing_without_a_loop);
   return g_test_run ();
 }
