@@ -141,6 +141,7 @@ become_server (const int *fds,
 {
   g_autofree char *pid = g_strdup_printf ("%d", getpid ());
   g_autofree char *n = g_strdup_printf ("%u", n_fds);
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
   int moved[2];
 
   for (guint i = 0; i < n_fds; i++)
@@ -151,7 +152,7 @@ become_server (const int *fds,
   g_setenv ("LISTEN_FDS", n, TRUE);
   g_setenv ("LISTEN_FDNAMES", fd_names, TRUE);
   g_setenv ("ES_TEST_LAUNCHED", name, TRUE);
-  execl ("/proc/self/exe", "test-activation", NULL);
+  execl (program, program, NULL);
   _exit (126);
 }
 

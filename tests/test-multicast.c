@@ -212,6 +212,11 @@ test_multicast_is_delivered_once (gconstpointer host)
 
   g_test_summary ("With several workers a message to many is delivered once, whoever sent it, and others by all workers.");
 
+  if (!es_test_has_mmsg () && !g_str_equal (host, GROUP))
+    {
+      g_test_skip ("the portable calls do not tell whom a message was sent to");
+      return;
+    }
   es_udp_server_set_workers (server, 4);
   start (server);
   join (server, GROUP, "lo");

@@ -685,6 +685,11 @@ test_peer_stays_if_it_answers (void)
 
   g_test_summary ("Of ten thousand members half fall silent: exactly those leave, each within an interval of when it is due.");
 
+  if (!es_test_has_mmsg ())
+    {
+      g_test_skip ("the portable calls do not answer from where they were asked");
+      return;
+    }
   witness->lifetime = 2 * G_USEC_PER_SEC;
   witness->tolerance = es_test_is_slow () ? 60 * G_USEC_PER_SEC : G_USEC_PER_SEC;
   for (guint i = 0; i < n_each; i++)
