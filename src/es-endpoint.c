@@ -490,6 +490,7 @@ replace_home (EsEndpoint *self,
   return before;
 }
 
+/* Before the start, since a stop may be asked for as soon as anybody sees that it runs. */
 static void
 count_start (EsEndpoint *self)
 {
@@ -513,10 +514,9 @@ start_at_home (EsEndpoint *self,
   if (!*is_new)
     return TRUE;
   before = replace_home (self, (EsHome){ g_main_context_ref_thread_default (), g_thread_self () });
+  count_start (self);
   *is_new = open_crew (self, error);
-  if (*is_new)
-    count_start (self);
-  else
+  if (!*is_new)
     before = replace_home (self, before);
   g_main_context_unref (before.context);
   return *is_new;
@@ -679,9 +679,9 @@ start_by_itself (EsEndpoint *self,
 
   if (es_endpoint_is_running (self) || !may_start_by_itself (self))
     return TRUE;
+  count_start (self);
   if (!open_crew (self, error))
     return FALSE;
-  count_start (self);
   /* Not under the lock, since whoever is told may start and stop. */
   g_clear_pointer (&locker, g_mutex_locker_free);
   es_endpoint_call (self, tell_state);
