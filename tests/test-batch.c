@@ -576,7 +576,7 @@ send_with_control (GSocket *from,
                    const Control *control)
 {
   struct sockaddr_storage name;
-  _Alignas(struct cmsghdr) guint8 space[CMSG_SPACE (sizeof control->data)];
+  _Alignas(struct cmsghdr) guint8 space[CMSG_SPACE (sizeof control->data)] = { 0 };
   struct iovec payload = { .iov_base = (gpointer) data, .iov_len = size };
   struct msghdr header = { .msg_iov = &payload, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space };
 
