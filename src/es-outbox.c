@@ -190,7 +190,7 @@ offer_once (EsOutbox *self,
 }
 
 /* Offers the queue to the kernel. That nobody listened to an earlier message is news, not the
- * fault of this one, which is offered again. */
+ * fault of this one, which is offered again; a Unix socket says it of this one. */
 static int
 offer (EsOutbox *self,
        GError **error)
@@ -198,7 +198,7 @@ offer (EsOutbox *self,
   g_autoptr (GError) problem = NULL;
   int n = offer_once (self, &problem);
 
-  if (n < 0 && self->queue[self->head].to.size == 0 &&
+  if (n < 0 && self->queue[self->head].to.family != AF_UNIX &&
       g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
     {
       report (self, &self->queue[self->head], problem);
