@@ -39,14 +39,27 @@ needs_vala ()
   command -v valac >/dev/null || skip_all "valac is not there"
 }
 
-# interpret COMMAND...: a sanitizer that the library was built with has to come before the rest.
-# What it keeps of freed memory, and what an interpreter never frees, are no leaks.
-interpret ()
+# What comes before the command of an interpreter: a sanitizer that the library was built with has to
+# be there first. What it keeps of freed memory, and what an interpreter never frees, are no leaks.
+interpreted=
+if nm -D "$builddir/.libs/libeasyservers.so" 2>/dev/null | grep -q ' U __asan_init'; then
+  interpreted="env LD_PRELOAD=$(${CC:-cc} -print-file-name=libasan.so)"
+  # shellcheck disable=SC2034
+  interpreted="$interpreted ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1"
+fi
+
+# compile_vala SOURCE PROGRAM [OPTION...]: the C compiler is whatever the library was built with.
+compile_vala ()
 {
-  if ! nm -D "$builddir/.libs/libeasyservers.so" 2>/dev/null | grep -q ' U __asan_init'; then
-    "$@"
-    return
-  fi
-  sanitizer=$(${CC:-cc} -print-file-name=libasan.so)
-  LD_PRELOAD=$sanitizer ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 "$@"
+  (
+    cd "$builddir" || exit 1
+    source=$1 program=$2
+    shift 2
+    valac --quiet --vapidir=vala --pkg=easyservers "$@" -C -d "$scratch" "$source" || exit 1
+    # Compiler and flags are several words each; what valac writes is not ours to warn about.
+    # shellcheck disable=SC2046,SC2086
+    ${CC:-cc} $CPPFLAGS ${CFLAGS-} -w "$scratch/$(basename "$source" .vala).c" -o "$program" \
+      ${LDFLAGS-} -L.libs -leasyservers \
+      $(${PKG_CONFIG:-pkg-config} --cflags --libs gio-2.0 gio-unix-2.0)
+  )
 }

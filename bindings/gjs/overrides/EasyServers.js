@@ -193,7 +193,7 @@ function addServer({UdpServer}) {
         new_with_handler.call(UdpServer, port, toHandler(handler));
 
     replace(UdpServer, 'set_keepalive', (original, ping, ...rest) =>
-        original(toBytes(ping), ...rest));
+        original(ping === null ? null : toBytes(ping), ...rest));
     for (const name of ['add_peer', 'lookup_peer'])
         replace(UdpServer, name, (original, address) => original(toAddress(address)));
     replace(UdpServer, 'send_to_peers', (original, message, except = null) =>

@@ -20,6 +20,7 @@ import signal
 import socket
 import threading
 
+from gi._ossighelper import sigint_handler_is_default
 from gi.module import get_introspection_module
 from gi.overrides import override
 from gi.repository import Gio, GLib
@@ -249,7 +250,8 @@ def _interruptible(end):
         interrupts.append(True)
         end()
 
-    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    # GLib.unix_signal_add() changes the handler behind Python's back, so more is to be asked for.
+    is_default = sigint_handler_is_default()
     with _waking_for_signals():
         if is_default:
             signal.signal(signal.SIGINT, interrupt)
@@ -407,7 +409,8 @@ class UdpServer(EasyServers.UdpServer):
         return self
 
     def set_keepalive(self, ping, interval_ms, max_missed):
-        super().set_keepalive(_to_bytes(ping), interval_ms, max_missed)
+        ping = None if ping is None else _to_bytes(ping)
+        super().set_keepalive(ping, interval_ms, max_missed)
 
     def add_peer(self, address):
         return super().add_peer(_to_socket_address(address))
