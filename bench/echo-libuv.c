@@ -83,7 +83,7 @@ main (void)
   uv_loop_t *loop = uv_default_loop ();
   struct sockaddr_in any = { .sin_family = AF_INET };
   uv_udp_t socket;
-  uv_os_fd_t fd;
+  uv_os_fd_t fd = -1;
   int problem;
 
   problem = uv_udp_init_ex (loop, &socket, AF_INET | UV_UDP_RECVMMSG);
