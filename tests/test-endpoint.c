@@ -629,6 +629,45 @@ test_endpoint_restarted_in_handler (void)
 }
 
 static void
+stop_and_send (EsEndpoint *endpoint,
+               GBytes *message,
+               GSocketAddress *address,
+               EsSendFunc send,
+               gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (send (endpoint, message, address, NULL));
+  es_endpoint_stop (endpoint);
+  g_assert_false (send (endpoint, message, address, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+  start (endpoint);
+  g_assert_true (send (endpoint, message, address, NULL));
+}
+
+static void
+test_endpoint_sends_around_restart_in_handler (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
+  g_autofree char *first = NULL;
+  g_autofree char *second = NULL;
+
+  g_test_summary ("What a handler sends before it stops leaves, what it sends before the next start does not.");
+
+  es_udp_server_set_port (server, es_udp_server_get_port (server));
+  es_endpoint_set_message_func (ES_ENDPOINT (server), stop_and_send, NULL, NULL);
+  es_test_say (talker, "hello");
+  first = es_test_hear (talker);
+  second = es_test_hear (talker);
+  es_test_settle ();
+
+  g_assert_cmpstr (first, ==, "hello");
+  g_assert_cmpstr (second, ==, "hello");
+  g_assert_false (es_test_can_hear (talker));
+}
+
+static void
 test_endpoint_unreferenced_in_handler (gconstpointer data)
 {
   EsUdpServer *server = es_test_start_server ();
@@ -1748,6 +1787,7 @@ add_handler_tests (void)
 {
   g_test_add_func ("/endpoint/stopped-in-handler", test_endpoint_stopped_in_handler);
   g_test_add_func ("/endpoint/restarted-in-handler", test_endpoint_restarted_in_handler);
+  g_test_add_func ("/endpoint/sends-around-restart-in-handler", test_endpoint_sends_around_restart_in_handler);
   g_test_add_data_func ("/endpoint/unreferenced-in-handler", GINT_TO_POINTER (FALSE), test_endpoint_unreferenced_in_handler);
   g_test_add_data_func ("/endpoint/unreferenced-in-direct-handler", GINT_TO_POINTER (TRUE), test_endpoint_unreferenced_in_handler);
   g_test_add_func ("/endpoint/unreferenced-on-error", test_endpoint_unreferenced_on_error);

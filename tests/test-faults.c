@@ -19,6 +19,7 @@ static struct
   int send_errno;
   int n_receives;
   int receive_errno;
+  int stranger;     /* a socket that sends something each time before that one receives */
   int socket_errno; /* of IPv6 sockets */
   int bind_errno;   /* of IPv6 sockets */
 } faults;
@@ -65,6 +66,8 @@ recvmmsg (int fd,
 {
   if (takes_fault (fd, &faults.n_receives, faults.receive_errno))
     return -1;
+  if (fd == faults.fd && faults.stranger > 0)
+    syscall (SYS_sendto, faults.stranger, "more", 4, 0, NULL, 0);
   return syscall (SYS_recvmmsg, fd, messages, n_messages, flags, timeout);
 }
 
@@ -164,8 +167,8 @@ test_faults_full_queue (void)
   es_test_settle ();
   stats = es_endpoint_get_stats (ES_ENDPOINT (server));
   g_assert_cmpuint (stats->messages_sent, ==, n_accepted);
-  g_assert_cmpuint (stats->dropped_unsent, ==, 0);
   g_assert_true (es_endpoint_send_text (ES_ENDPOINT (server), "hello", address, NULL));
+  es_test_settle ();
   g_assert_cmpint (n_writable, ==, 1);
 }
 
@@ -192,6 +195,58 @@ test_faults_stop_gives_up (void)
   stats = es_endpoint_get_stats (ES_ENDPOINT (server));
   g_assert_cmpuint (stats->dropped_unsent, ==, 10);
   g_assert_cmpuint (stats->messages_sent, ==, 0);
+}
+
+static gpointer
+look_while_it_stops (gpointer endpoint)
+{
+  g_autoptr (EsStats) stats = NULL;
+
+  es_test_spin_until (!es_endpoint_is_running (endpoint));
+  stats = es_endpoint_get_stats (endpoint);
+  g_assert_cmpuint (stats->messages_sent, ==, 3);
+  return NULL;
+}
+
+static void
+test_faults_stop_hides_nothing (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  g_autoptr (GSocketAddress) address = es_test_address_of (server, "127.0.0.1");
+  GThread *thread = g_thread_new ("onlooker", look_while_it_stops, server);
+
+  g_test_summary ("While a stop takes its time, others see all that was counted so far.");
+
+  for (int i = 0; i < 3; i++)
+    g_assert_true (es_endpoint_send_text (ES_ENDPOINT (server), "hello", address, NULL));
+  set_faults_of (server);
+  faults.n_sends = G_MAXINT;
+  faults.send_errno = EAGAIN;
+  g_assert_true (es_endpoint_send_text (ES_ENDPOINT (server), "hello", address, NULL));
+  es_endpoint_stop (ES_ENDPOINT (server));
+  clear_faults ();
+
+  g_thread_join (thread);
+}
+
+static void
+test_faults_stop_in_flood (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  g_autoptr (GSocket) stranger = es_test_new_talker (server, "127.0.0.1");
+  g_autoptr (EsStats) stats = NULL;
+
+  g_test_summary ("A stop reads what waits, but not what goes on coming.");
+
+  es_test_leave_unread (server, 10);
+  set_faults_of (server);
+  faults.stranger = g_socket_get_fd (stranger);
+  es_endpoint_stop (ES_ENDPOINT (server));
+  clear_faults ();
+
+  stats = es_endpoint_get_stats (ES_ENDPOINT (server));
+  g_assert_cmpuint (stats->dropped_at_stop, ==, 10);
+  g_assert_cmpuint (stats->dropped_by_kernel, >, 0);
 }
 
 static void
@@ -378,6 +433,8 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/faults/full-queue", test_faults_full_queue);
   g_test_add_func ("/faults/stop-gives-up", test_faults_stop_gives_up);
+  g_test_add_func ("/faults/stop-hides-nothing", test_faults_stop_hides_nothing);
+  g_test_add_func ("/faults/stop-in-flood", test_faults_stop_in_flood);
   g_test_add_func ("/faults/stop-tries", test_faults_stop_tries);
   g_test_add_func ("/faults/send-refused", test_faults_send_refused);
   g_test_add_func ("/faults/answer-refused", test_faults_answer_refused);

@@ -129,19 +129,20 @@ test_threads_begin_with_next_start (void)
 }
 
 static void
-test_threads_hold_up_nobody (void)
+test_threads_hold_up_nobody (gconstpointer data)
 {
+  int n = GPOINTER_TO_INT (data);
   Notes notes = { 0 };
   g_autoptr (EsUdpServer) server = start_threaded_server (2, block_at_first, &notes);
 
   g_test_summary ("A handler that blocks holds up no other message.");
 
-  es_test_leave_unread (server, 200);
-  es_test_wait_until (g_atomic_int_get (&notes.n_handled) == 199);
+  es_test_leave_unread (server, n);
+  es_test_wait_until (g_atomic_int_get (&notes.n_handled) == n - 1);
   g_assert_cmpint (g_atomic_int_get (&notes.n_blocked), ==, 1);
 
   g_atomic_int_set (&notes.may_go, TRUE);
-  es_test_wait_until (g_atomic_int_get (&notes.n_handled) == 200);
+  es_test_wait_until (g_atomic_int_get (&notes.n_handled) == n);
 }
 
 /* Waits until three are inside at once. */
@@ -290,11 +291,16 @@ block_and_answer (EsEndpoint *endpoint,
                   gpointer user_data)
 {
   Notes *notes = user_data;
+  GInetSocketAddress *sender = G_INET_SOCKET_ADDRESS (address);
+  g_autoptr (GSocketAddress) same = g_inet_socket_address_new (g_inet_socket_address_get_address (sender),
+                                                               g_inet_socket_address_get_port (sender));
   g_autoptr (GError) error = NULL;
 
   g_atomic_int_inc (&notes->n_blocked);
   es_test_spin_until (g_atomic_int_get (&notes->may_go));
   es_endpoint_send_text (endpoint, "at last", address, &error);
+  g_assert_no_error (error);
+  es_endpoint_send_text (endpoint, "farewell", same, &error);
   g_assert_no_error (error);
 }
 
@@ -305,6 +311,7 @@ test_threads_have_the_last_word (void)
   g_autoptr (EsUdpServer) server = start_threaded_server (1, block_and_answer, &notes);
   g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
   g_autofree char *answer = NULL;
+  g_autofree char *farewell = NULL;
   GThread *thread;
 
   g_test_summary ("The answer of a handler that still runs when the server stops leaves.");
@@ -315,8 +322,10 @@ test_threads_have_the_last_word (void)
   thread = g_thread_new ("ender", let_go_at_stop, &notes);
   es_endpoint_stop (ES_ENDPOINT (server));
   answer = es_test_hear (talker);
+  farewell = es_test_hear (talker);
 
   g_assert_cmpstr (answer, ==, "at last");
+  g_assert_cmpstr (farewell, ==, "farewell");
   g_thread_join (thread);
 }
 
@@ -918,7 +927,8 @@ add_pool_tests (void)
 {
   g_test_add_func ("/threads/run-handlers", test_threads_run_handlers);
   g_test_add_func ("/threads/begin-with-next-start", test_threads_begin_with_next_start);
-  g_test_add_func ("/threads/hold-up-nobody", test_threads_hold_up_nobody);
+  g_test_add_data_func ("/threads/hold-up-nobody", GINT_TO_POINTER (2), test_threads_hold_up_nobody);
+  g_test_add_data_func ("/threads/hold-up-none-of-many", GINT_TO_POINTER (200), test_threads_hold_up_nobody);
   g_test_add_func ("/threads/are-as-many-as-asked-for", test_threads_are_as_many_as_asked_for);
   g_test_add_func ("/threads/are-bounded", test_threads_are_bounded);
   g_test_add_func ("/threads/are-waited-for", test_threads_are_waited_for);
