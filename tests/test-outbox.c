@@ -863,6 +863,26 @@ test_outbox_gives_up_behind_endless_news (void)
 }
 
 static void
+test_outbox_fails_where_unix_receiver_is_gone (void)
+{
+  g_autoptr (Post) post = post_new ();
+  g_autoptr (GBytes) message = g_bytes_new_static ("hello", 5);
+  const EsNative to = { .un = { .sun_family = AF_UNIX, .sun_path = "/a" }, .size = sizeof (struct sockaddr_un) };
+  const EsLocal from = { .family = AF_UNSPEC };
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("A Unix socket says of this very message that nobody listens: it fails, and is told once.");
+
+  kernel.n_news = 1;
+  g_assert_cmpint (es_outbox_send (post->outbox, &message, 1, &to, &from, ES_OUTBOX_AT_ONCE, &error), ==, -1);
+
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
+  g_assert_cmpuint (kernel.taken->len, ==, 0);
+  g_assert_false (es_outbox_has_news (post->outbox));
+  g_assert_cmpuint (es_outbox_get_counts (post->outbox).send_errors, ==, 1);
+}
+
+static void
 test_outbox_counts_accepted_of_many (void)
 {
   g_autoptr (Post) post = post_new ();
@@ -1033,12 +1053,25 @@ talk (gpointer data)
 }
 
 static void
+assert_each_thread_in_order (void)
+{
+  guint n_seen[N_THREADS] = { 0 };
+
+  g_assert_cmpuint (kernel.taken->len, ==, N_THREADS * N_PER_THREAD);
+  for (guint i = 0; i < kernel.taken->len; i++)
+    {
+      const guint *words = g_bytes_get_data (g_ptr_array_index (kernel.taken, i), NULL);
+
+      g_assert_cmpuint (words[1], ==, n_seen[words[0]]++);
+    }
+}
+
+static void
 test_outbox_serves_many_threads (void)
 {
   g_autoptr (Post) post = post_new ();
   Talker talkers[N_THREADS];
   GThread *threads[N_THREADS];
-  guint n_seen[N_THREADS] = { 0 };
 
   g_test_summary ("Messages that many threads send at once leave once each, those of one thread in their order.");
 
@@ -1055,13 +1088,7 @@ test_outbox_serves_many_threads (void)
   for (guint i = 0; i < N_THREADS; i++)
     g_thread_join (threads[i]);
 
-  g_assert_cmpuint (kernel.taken->len, ==, N_THREADS * N_PER_THREAD);
-  for (guint i = 0; i < kernel.taken->len; i++)
-    {
-      const guint *words = g_bytes_get_data (g_ptr_array_index (kernel.taken, i), NULL);
-
-      g_assert_cmpuint (words[1], ==, n_seen[words[0]]++);
-    }
+  assert_each_thread_in_order ();
   g_assert_cmpuint (es_outbox_get_counts (post->outbox).bytes_sent, ==, N_THREADS * N_PER_THREAD * 2 * sizeof (guint));
 }
 
@@ -1218,6 +1245,7 @@ main (int argc,
   g_test_add_func ("/outbox/keeps-so-many-failures", test_outbox_keeps_so_many_failures);
   g_test_add_func ("/outbox/sends-again-behind-news", test_outbox_sends_again_behind_news);
   g_test_add_func ("/outbox/gives-up-behind-endless-news", test_outbox_gives_up_behind_endless_news);
+  g_test_add_func ("/outbox/fails-where-unix-receiver-is-gone", test_outbox_fails_where_unix_receiver_is_gone);
   g_test_add_func ("/outbox/counts-accepted-of-many", test_outbox_counts_accepted_of_many);
   g_test_add_func ("/outbox/accepts-none-of-none", test_outbox_accepts_none_of_none);
   g_test_add_func ("/outbox/close-sends-the-rest", test_outbox_close_sends_the_rest);
