@@ -17,7 +17,15 @@ start_echo ()
   server=$!
   trap 'kill $server' EXIT
   read -r line <"$scratch/said"
+  rm "$scratch/said"
   port=${line##* }
+}
+
+stop_echo ()
+{
+  trap - EXIT
+  kill $server
+  wait $server || true
 }
 
 # is_echoed ADDRESS: an answer comes to what README.md types.
