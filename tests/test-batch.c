@@ -184,6 +184,17 @@ reader_new (const char *host,
   return self;
 }
 
+/* Whether the host lacks IPv6, so that the rest of a test is skipped. */
+static gboolean
+skip_without_ip6 (void)
+{
+  g_autoptr (GSocket) socket = open_socket ("::1");
+
+  if (socket == NULL)
+    g_test_skip ("This host has no IPv6");
+  return socket == NULL;
+}
+
 /* A reader of a made-up kernel. */
 static Reader *
 reader_new_made_up (void)
@@ -434,9 +445,9 @@ test_batch_names_sender (void)
   g_test_summary ("Each message names its sender; an IPv4 one by IPv4, also on a dual-stack socket.");
 
   assert_sender (reader4, "127.0.0.1");
-  reader = reader_new ("::", FALSE);
-  if (reader == NULL)
+  if (skip_without_ip6 ())
     return;
+  reader = reader_new ("::", FALSE);
   assert_sender (reader, "127.0.0.1");
   assert_sender (reader, "::1");
   assert_sender (reader, "127.0.0.1");
@@ -479,9 +490,9 @@ test_batch_tells_address_asked (void)
 
   assert_local (local_of_message_to (reader4, "127.0.0.2"), AF_INET, "127.0.0.2");
   assert_local (local_of_message_to (reader4, "127.0.0.3"), AF_INET, "127.0.0.3");
-  reader = reader_new ("::", TRUE);
-  if (reader == NULL)
+  if (skip_without_ip6 ())
     return;
+  reader = reader_new ("::", TRUE);
   assert_local (local_of_message_to (reader, "127.0.0.2"), AF_INET, "127.0.0.2");
   assert_local (local_of_message_to (reader, "::1"), AF_INET6, "::1");
   assert_local (local_of_message_to (reader, "127.0.0.1"), AF_INET, "127.0.0.1");
