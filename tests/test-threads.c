@@ -628,7 +628,7 @@ test_threads_only_ask_for_a_stop (void)
 /* Eight threads at once. */
 
 #define N_THREADS 8
-#define WINDOW 16
+#define WINDOW 8
 
 typedef struct
 {
