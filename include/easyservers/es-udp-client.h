@@ -31,7 +31,7 @@ typedef gboolean (*EsMatchFunc) (GBytes *request,
  * EsUdpClientClass:
  * @parent_class: the parent class
  *
- * What a subclass of a client may override: what [struct@EndpointClass] offers.
+ * What a subclass of a client may override: what [class@Endpoint] offers.
  */
 struct _EsUdpClientClass
 {

@@ -16,7 +16,7 @@ G_DECLARE_DERIVABLE_TYPE (EsUdpServer, es_udp_server, ES, UDP_SERVER, EsEndpoint
  * EsUdpServerClass:
  * @parent_class: the parent class
  *
- * What a subclass of a server may override: what [struct@EndpointClass] offers.
+ * What a subclass of a server may override: what [class@Endpoint] offers.
  */
 struct _EsUdpServerClass
 {
