@@ -24,7 +24,7 @@ start_echo ()
 stop_echo ()
 {
   trap - EXIT
-  kill $server
+  kill "$server"
   wait $server || true
 }
 
