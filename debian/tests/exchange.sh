@@ -25,7 +25,7 @@ stop_echo ()
 {
   trap - EXIT
   kill "$server"
-  wait $server || true
+  wait "$server" || true
 }
 
 # is_echoed ADDRESS: an answer comes to what README.md types.
