@@ -76,6 +76,7 @@ typedef struct
   gboolean threaded;
   guint max_threads;
   guint max_message_size;
+  gboolean is_alone; /* one thread delivers */
 
   /* The endpoint's context only. */
   EsSocketOptions options;
@@ -86,7 +87,7 @@ typedef struct
   EsHandler *handler; /* (borrowed) (nullable) */
 
   /* Any thread. */
-  atomic_bool is_heard;   /* somebody listens to messages, as of the last dispatch */
+  atomic_bool is_heard;   /* somebody may listen to messages, as of the last dispatch */
   atomic_bool is_limited; /* the subclass is to be asked before a send */
   atomic_uint n_job_threads;
   atomic_uint n_tidings; /* how many workers' tidings wait to be told */
@@ -269,13 +270,15 @@ tell_error (EsEndpoint *self,
   tell (self, error, address);
 }
 
-/* Looks once a dispatch whether anybody listens to messages: an emission that nobody hears would
- * cost as much as a copy of the message. */
+/* Looks once a dispatch whether anybody listens to messages, where several threads deliver: an
+ * emission that nobody hears would have them meet at the lock of all signals. Where one delivers,
+ * a handler may connect another, which is to hear the very next message. */
 static void
 on_lane_begin (gpointer owner)
 {
   EsEndpointPrivate *priv = get_private (owner);
-  gboolean is_heard = ES_ENDPOINT_GET_CLASS (owner)->message_received != NULL ||
+  gboolean is_heard = priv->is_alone ||
+                      ES_ENDPOINT_GET_CLASS (owner)->message_received != NULL ||
                       g_signal_has_handler_pending (owner, signals[SIGNAL_MESSAGE_RECEIVED], 0, TRUE);
 
   atomic_store_explicit (&priv->is_heard, is_heard, memory_order_relaxed);
@@ -387,6 +390,7 @@ make_crew (EsEndpoint *self,
     .n_pool_threads = priv->threaded ? MAX (1, priv->max_threads / sockets->len) : 0,
   };
 
+  priv->is_alone = sockets->len == 1 && !priv->threaded;
   read_debug_switches (&config);
   if (priv->vtable->configure != NULL)
     priv->vtable->configure (self, &config);

@@ -395,6 +395,15 @@ es_test_leave_unread (gpointer endpoint,
     }
 }
 
+/* How many messages the endpoint has received in all. */
+guint64
+es_test_get_n_received (gpointer endpoint)
+{
+  g_autoptr (EsStats) stats = es_endpoint_get_stats (endpoint);
+
+  return stats->messages_received;
+}
+
 /* Sends from a connected endpoint. */
 void
 es_test_send (gpointer endpoint,

@@ -110,6 +110,8 @@ gboolean es_test_can_hear (GSocket *socket);
 void es_test_leave_unread (gpointer endpoint,
                            guint n_messages);
 
+guint64 es_test_get_n_received (gpointer endpoint);
+
 void es_test_send (gpointer endpoint,
                    const char *text);
 

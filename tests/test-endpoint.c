@@ -880,6 +880,32 @@ test_endpoint_class_is_told_errors (void)
 }
 
 static void
+connect_once (EsEndpoint *endpoint,
+              GBytes *message,
+              GSocketAddress *address,
+              EsSendFunc send,
+              gpointer user_data)
+{
+  es_endpoint_set_message_func (endpoint, NULL, NULL, NULL);
+  g_signal_connect (endpoint, "message-received", G_CALLBACK (es_test_count), user_data);
+}
+
+static void
+test_endpoint_handler_connected_in_handler (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  int n_received = 0;
+
+  g_test_summary ("A handler that a handler connects hears all that is delivered from then on.");
+
+  es_endpoint_set_message_func (ES_ENDPOINT (server), connect_once, &n_received, NULL);
+  es_test_leave_unread (server, 10);
+  es_test_wait_until (es_test_get_n_received (server) == 10);
+
+  g_assert_cmpint (n_received, ==, 10);
+}
+
+static void
 test_endpoint_handler_replaced (void)
 {
   g_autoptr (EsUdpServer) server = es_test_start_server ();
@@ -1797,6 +1823,7 @@ add_handler_tests (void)
   g_test_add_func ("/endpoint/stopped-in-nested-loop", test_endpoint_stopped_in_nested_loop);
   g_test_add_func ("/endpoint/calls-in-order", test_endpoint_calls_in_order);
   g_test_add_func ("/endpoint/class-is-told-errors", test_endpoint_class_is_told_errors);
+  g_test_add_func ("/endpoint/handler-connected-in-handler", test_endpoint_handler_connected_in_handler);
   g_test_add_func ("/endpoint/handler-replaced", test_endpoint_handler_replaced);
   g_test_add_func ("/endpoint/frees-handlers", test_endpoint_frees_handlers);
 }

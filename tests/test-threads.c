@@ -42,14 +42,6 @@ start_threaded_server (guint max_threads,
   return server;
 }
 
-static guint64
-count_received (gpointer endpoint)
-{
-  g_autoptr (EsStats) stats = es_endpoint_get_stats (endpoint);
-
-  return stats->messages_received;
-}
-
 /* Blocks at the message "0" until it may go. */
 static void
 block_at_first (EsEndpoint *endpoint,
@@ -190,17 +182,17 @@ test_threads_are_bounded (void)
 
   g_test_summary ("When all threads are busy and enough messages wait, reading rests, and nothing is lost.");
 
-  for (n_sent = 0; count_received (server) == (guint) n_sent; n_sent += 100)
+  for (n_sent = 0; es_test_get_n_received (server) == (guint) n_sent; n_sent += 100)
     {
       es_test_leave_unread (server, 100);
       es_test_wait_until (g_atomic_int_get (&notes.n_blocked) == 1);
       es_test_settle ();
     }
-  g_assert_cmpuint (count_received (server), >=, n_waiting);
-  g_assert_cmpuint (count_received (server), <=, n_waiting + 1);
+  g_assert_cmpuint (es_test_get_n_received (server), >=, n_waiting);
+  g_assert_cmpuint (es_test_get_n_received (server), <=, n_waiting + 1);
   es_test_leave_unread (server, 50);
   es_test_settle ();
-  g_assert_cmpuint (count_received (server), <=, n_waiting + 1);
+  g_assert_cmpuint (es_test_get_n_received (server), <=, n_waiting + 1);
 
   g_atomic_int_set (&notes.may_go, TRUE);
   es_test_wait_until (g_atomic_int_get (&notes.n_handled) == n_sent + 50);
@@ -272,7 +264,7 @@ test_threads_are_waited_for (void)
 
   notes.other = server;
   es_test_leave_unread (server, 200);
-  es_test_wait_until (g_atomic_int_get (&notes.n_blocked) == 1 && count_received (server) == 200);
+  es_test_wait_until (g_atomic_int_get (&notes.n_blocked) == 1 && es_test_get_n_received (server) == 200);
   thread = g_thread_new ("ender", let_go_at_stop, &notes);
   es_endpoint_stop (ES_ENDPOINT (server));
 
@@ -909,10 +901,10 @@ test_threads_flood_while_endpoint_stops (gconstpointer data)
   begin_threads (threads, flood, &crowd);
   for (int i = 0; i < (es_test_is_slow () ? 2 : 10); i++)
     {
-      guint64 n_before = count_received (server);
+      guint64 n_before = es_test_get_n_received (server);
 
       start (server);
-      es_test_wait_until (count_received (server) > n_before);
+      es_test_wait_until (es_test_get_n_received (server) > n_before);
       es_endpoint_stop (ES_ENDPOINT (server));
     }
   g_atomic_int_set (&crowd.next_thread, TRUE);
