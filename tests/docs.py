@@ -27,7 +27,7 @@ import traceback
 import urllib.parse
 import xml.etree.ElementTree
 
-DEADLINE = 30
+DEADLINE = 60
 SOURCES = pathlib.Path(os.environ["G_TEST_SRCDIR"]).parent
 BUILT = pathlib.Path(os.environ["G_TEST_BUILDDIR"]).parent
 PAGES = sorted((SOURCES / "docs").glob("*.md"))
