@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* An echo server on this library: echo-easyservers [--signal] [PROPERTY=NUMBER...] */
+/* An echo server on this library: echo-easyservers [--signal] [PROPERTY=VALUE...] */
 
 #include <easyservers.h>
 
@@ -20,7 +20,7 @@ echo (EsEndpoint *server,
   send (server, message, address, NULL);
 }
 
-/* Sets a property as PROPERTY=NUMBER says. */
+/* Sets a property, a number or the address, as PROPERTY=VALUE says. */
 static void
 set_property (EsUdpServer *server,
               const char *assignment)
@@ -29,7 +29,10 @@ set_property (EsUdpServer *server,
 
   if (g_object_class_find_property (G_OBJECT_GET_CLASS (server), parts[0]) == NULL)
     exit (EXIT_ABSENT);
-  g_object_set (server, parts[0], atoi (parts[1]), NULL);
+  if (strcmp (parts[0], "address") == 0)
+    es_udp_server_set_address (server, parts[1]);
+  else
+    g_object_set (server, parts[0], atoi (parts[1]), NULL);
 }
 
 int

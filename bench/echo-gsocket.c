@@ -25,10 +25,10 @@ on_readable (GSocket *socket,
 }
 
 static GSocket *
-listen_anywhere (GError **error)
+listen_on_loopback (GError **error)
 {
-  g_autoptr (GInetAddress) any = g_inet_address_new_any (G_SOCKET_FAMILY_IPV4);
-  g_autoptr (GSocketAddress) address = g_inet_socket_address_new (any, 0);
+  g_autoptr (GInetAddress) host = g_inet_address_new_loopback (G_SOCKET_FAMILY_IPV4);
+  g_autoptr (GSocketAddress) address = g_inet_socket_address_new (host, 0);
   g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_UDP, error);
 
   if (socket == NULL || !g_socket_bind (socket, address, FALSE, error))
@@ -43,7 +43,7 @@ main (void)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr (GError) error = NULL;
-  g_autoptr (GSocket) socket = listen_anywhere (&error);
+  g_autoptr (GSocket) socket = listen_on_loopback (&error);
   g_autoptr (GSource) source = NULL;
 
   if (socket == NULL)

@@ -81,14 +81,14 @@ int
 main (void)
 {
   uv_loop_t *loop = uv_default_loop ();
-  struct sockaddr_in any = { .sin_family = AF_INET };
+  struct sockaddr_in host = { .sin_family = AF_INET, .sin_addr = { htonl (INADDR_LOOPBACK) } };
   uv_udp_t socket;
   uv_os_fd_t fd = -1;
   int problem;
 
   problem = uv_udp_init_ex (loop, &socket, AF_INET | UV_UDP_RECVMMSG);
   if (problem == 0)
-    problem = uv_udp_bind (&socket, (struct sockaddr *) &any, 0);
+    problem = uv_udp_bind (&socket, (struct sockaddr *) &host, 0);
   if (problem == 0)
     problem = uv_udp_recv_start (&socket, lend_memory, on_received);
   if (problem != 0 || uv_fileno ((uv_handle_t *) &socket, &fd) != 0)

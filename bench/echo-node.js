@@ -13,7 +13,7 @@ const server = dgram.createSocket({
 });
 
 server.on('message', (message, peer) => server.send(message, peer.port, peer.address));
-server.bind(0, '0.0.0.0', () => {
+server.bind(0, '127.0.0.1', () => {
   server.setRecvBufferSize(bufferSize);
   server.setSendBufferSize(bufferSize);
   console.log(`Listening on port ${server.address().port}`);

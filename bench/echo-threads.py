@@ -7,7 +7,7 @@ import threading
 listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
     listener.setsockopt(socket.SOL_SOCKET, option, 4 * 1024 * 1024)
-listener.bind(("0.0.0.0", 0))
+listener.bind(("127.0.0.1", 0))
 print("Listening on port", listener.getsockname()[1], flush=True)
 
 while True:

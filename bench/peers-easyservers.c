@@ -55,7 +55,7 @@ main (void)
   int receiver = rival_open ();
   char line[80];
 
-  es_udp_server_set_address (server, "0.0.0.0");
+  es_udp_server_set_address (server, "127.0.0.1");
   if (!es_endpoint_start (ES_ENDPOINT (server), &error))
     {
       g_printerr ("%s\n", error->message);

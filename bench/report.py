@@ -161,6 +161,10 @@ All that stands in one table was measured in turn: one round each, then the next
 one backwards. A figure is the median of its rounds, with the lowest and the highest. CPU time is
 the server's own, kernel and all, by the scheduler's clock. `make bench` measures anew.
 
+All servers listen on 127.0.0.1, but for the row "any address": there the library has the kernel say
+of each message to which of the host's addresses it was sent, and answers from that one, which none of
+the others does.
+
 {draw_bars(bars)}
 
 {tables}

@@ -50,11 +50,11 @@ rival_announce (int fd)
   fflush (stdout);
 }
 
-/* A blocking IPv4 socket on a port that the kernel picks. */
+/* A blocking IPv4 socket on a port of the loopback interface that the kernel picks. */
 int
 rival_open (void)
 {
-  struct sockaddr_in address = { .sin_family = AF_INET };
+  struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl (INADDR_LOOPBACK) } };
   int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
   if (fd < 0 || bind (fd, (struct sockaddr *) &address, sizeof address) != 0)

@@ -56,6 +56,7 @@ receive (GError **error)
   g_autoptr (EsUdpServer) server = es_udp_server_new (0);
   Count count = { 0 };
 
+  es_udp_server_set_address (server, "127.0.0.1");
   g_signal_connect (server, "message-received", G_CALLBACK (count_message), &count);
   g_timeout_add (SILENCE_MSEC, tell_end, &count);
   if (!es_endpoint_start (ES_ENDPOINT (server), error))

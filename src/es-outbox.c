@@ -89,7 +89,7 @@ drop_head (EsOutbox *self,
     {
       EsDeparture *first = &self->queue[self->head++];
 
-      self->n_bytes -= g_bytes_get_size (first->message);
+      self->n_bytes -= first->size;
       g_clear_pointer (&first->message, g_bytes_unref);
     }
   if (self->head == self->tail)
@@ -104,7 +104,7 @@ drop_tail (EsOutbox *self,
     {
       EsDeparture *last = &self->queue[--self->tail];
 
-      self->n_bytes -= g_bytes_get_size (last->message);
+      self->n_bytes -= last->size;
       g_clear_pointer (&last->message, g_bytes_unref);
     }
 }
@@ -153,7 +153,7 @@ count_sent (EsOutbox *self,
 {
   self->counts.messages_sent += n;
   for (guint i = 0; i < n; i++)
-    self->counts.bytes_sent += g_bytes_get_size (self->queue[self->head + i].message);
+    self->counts.bytes_sent += self->queue[self->head + i].size;
 }
 
 /* Whether so much has left since the queue was full that it is worth telling. */
@@ -274,14 +274,18 @@ push (EsOutbox *self,
       const EsLocal *from)
 {
   EsDeparture *departure;
+  gsize size;
+  gconstpointer data = g_bytes_get_data (message, &size);
 
-  if (!has_room (self, g_bytes_get_size (message)))
+  if (!has_room (self, size))
     return FALSE;
   departure = add_place (self);
   departure->message = g_bytes_ref (message);
+  departure->data = data;
+  departure->size = size;
   es_native_copy (&departure->to, to);
   departure->from = *from;
-  self->n_bytes += g_bytes_get_size (message);
+  self->n_bytes += size;
   return TRUE;
 }
 
@@ -290,7 +294,7 @@ static void
 set_held (EsOutbox *self,
           EsOutboxHold hold)
 {
-  if (atomic_load (&self->is_blocked) || atomic_load_explicit (&self->held_until, memory_order_relaxed) >= 0)
+  if (atomic_load_explicit (&self->held_until, memory_order_relaxed) >= 0 || atomic_load (&self->is_blocked))
     return;
   if (hold == ES_OUTBOX_HELD)
     {

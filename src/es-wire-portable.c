@@ -45,12 +45,11 @@ es_wire_offer (EsWire *self,
 {
   g_autoptr (GError) problem = NULL;
   g_autoptr (GSocketAddress) to = NULL;
-  gsize size;
-  const char *data = g_bytes_get_data (departures[0].message, &size);
+  const char *data = departures[0].data != NULL ? departures[0].data : "";
 
   if (departures[0].to.size > 0)
     to = es_native_to_address (&departures[0].to);
-  if (g_socket_send_to (self->socket, to, data != NULL ? data : "", size, NULL, &problem) >= 0)
+  if (g_socket_send_to (self->socket, to, data, departures[0].size, NULL, &problem) >= 0)
     return 1;
   if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK) &&
       g_socket_get_family (self->socket) != G_SOCKET_FAMILY_UNIX)

@@ -76,7 +76,7 @@ measure_train (EsWire *self,
                const EsDeparture *departures,
                guint n_departures)
 {
-  gsize size = g_bytes_get_size (departures[0].message);
+  gsize size = departures[0].size;
   gsize total = size;
   guint n = 1;
 
@@ -84,7 +84,7 @@ measure_train (EsWire *self,
     return 1;
   for (; n < MIN (n_departures, MAX_SEGMENTS); n++)
     {
-      gsize next = g_bytes_get_size (departures[n].message);
+      gsize next = departures[n].size;
 
       total += next;
       if (next == 0 || next > size || total > MAX_TRAIN_SIZE || !have_one_route (&departures[0], &departures[n]))
@@ -154,16 +154,6 @@ write_header (EsWire *self,
     header->msg_control = NULL;
 }
 
-static void
-write_payload (struct iovec *payload,
-               GBytes *message)
-{
-  gsize size;
-
-  payload->iov_base = (gpointer) g_bytes_get_data (message, &size);
-  payload->iov_len = size;
-}
-
 /* Makes trains of the departures, as many as go in one call. Returns how many trains. */
 static guint
 make_trains (EsWire *self,
@@ -178,7 +168,7 @@ make_trains (EsWire *self,
       guint n = done < self->n_alone ? 1 : measure_train (self, departures + done, limit - done);
 
       for (guint i = done; i < done + n; i++)
-        write_payload (&self->payloads[i], departures[i].message);
+        self->payloads[i] = (struct iovec){ (gpointer) departures[i].data, departures[i].size };
       self->trains[n_trains].n_messages = n;
       write_header (self, n_trains, &departures[done], &self->payloads[done]);
       done += n;

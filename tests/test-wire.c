@@ -285,7 +285,7 @@ add_to (Sender *self,
 {
   guint number = self->departures->len;
   guint8 *data = g_malloc (size + 1);
-  EsDeparture departure = { .message = g_bytes_new_take (data, size), .to = *to, .from = *from };
+  EsDeparture departure = { .message = g_bytes_new_take (data, size), .data = data, .size = size, .to = *to, .from = *from };
 
   for (gsize i = 0; i < size; i++)
     data[i] = (number + i / 4) >> 8 * (i % 4);
