@@ -197,11 +197,13 @@ set rmargin 5
 COLOURS = ("#c0392b", "#2471a3", "#7fb3d5", "#8e8e8e", "#d4ac0d", "#1e8449")
 
 
-def run_gnuplot(directory, script):
+def run_gnuplot(directory, file, script):
     if shutil.which("gnuplot") is None:
-        print("The plots are left as they are: gnuplot is not there", file=sys.stderr)
+        print(f"{file} is left as it is: gnuplot is not there", file=sys.stderr)
         return
     subprocess.run(["gnuplot"], input=script, text=True, cwd=directory, check=True)
+    with open(os.path.join(directory, file), "a") as picture:
+        picture.write("<!-- SPDX-License-Identifier: LGPL-2.1-or-later -->\n")
 
 
 def median_of(work, name, metric="ns"):
@@ -231,11 +233,11 @@ set ytics ({tics})
 set yrange [-0.5:{len(names) - 0.5}]
 set logscale x
 set xlabel 'nanoseconds, logarithmic'
-set key bottom left reverse Left
+set key top right reverse Left
 plot $plain with points pt 7 ps 1.2 lc rgb '#c0392b' title 'each message by itself', \\
-  $plain using 1:2:(sprintf('%.0f', $1)) with labels offset 0,0.8 font ',10' notitle, \\
+  $plain using 1:2:(sprintf('%.0f', $1)) with labels left offset 1,0 font ',10' notitle, \\
   $coalesced with points pt 7 ps 1.2 lc rgb '#2471a3' title 'messages in trains', \\
-  $coalesced using 1:2:(sprintf('%.0f', $1)) with labels offset 0,-0.8 font ',10' notitle
+  $coalesced using 1:2:(sprintf('%.0f', $1)) with labels right offset -1,0 font ',10' notitle
 """
     )
 
@@ -289,8 +291,8 @@ def plot_sizes(works):
 def plot(directory, works):
     """Draws what was measured completely."""
     if {"plain", "coalesced"} <= works.keys():
-        run_gnuplot(directory, plot_echo(works["plain"], works["coalesced"]))
+        run_gnuplot(directory, "echo.svg", plot_echo(works["plain"], works["coalesced"]))
     if {"1", "plain", "256", "10000", "100000"} <= works.keys():
-        run_gnuplot(directory, plot_talkers(works))
+        run_gnuplot(directory, "talkers.svg", plot_talkers(works))
     if {"coalesced", "1200 coalesced", "8000 coalesced"} <= works.keys():
-        run_gnuplot(directory, plot_sizes(works))
+        run_gnuplot(directory, "sizes.svg", plot_sizes(works))

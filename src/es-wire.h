@@ -12,7 +12,7 @@ typedef struct
   GBytes *message;    /* (owned) by whose array it is in */
   gconstpointer data; /* the message's, so that nobody need ask again */
   gsize size;
-  EsNative to;        /* size 0: the server that the socket is connected to */
+  EsNative to; /* size 0: the server that the socket is connected to */
   EsLocal from;
 } EsDeparture;
 
