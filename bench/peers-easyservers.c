@@ -52,7 +52,7 @@ main (void)
   g_autoptr (EsUdpServer) server = es_udp_server_new (0);
   g_autoptr (GBytes) message = g_bytes_new_take (g_malloc0 (MESSAGE_SIZE), MESSAGE_SIZE);
   g_autoptr (GError) error = NULL;
-  int receiver = rival_open ();
+  int receiver = rival_open (INADDR_ANY);
   char line[80];
 
   es_udp_server_set_address (server, "127.0.0.1");

@@ -61,7 +61,7 @@ send_for (int fd,
 int
 main (void)
 {
-  int receiver = rival_open ();
+  int receiver = rival_open (INADDR_ANY);
   int fd = rival_listen ();
   char line[80];
 

@@ -50,11 +50,11 @@ rival_announce (int fd)
   fflush (stdout);
 }
 
-/* A blocking IPv4 socket on a port of the loopback interface that the kernel picks. */
+/* A blocking IPv4 socket on a port that the kernel picks. @host: as in <netinet/in.h>. */
 int
-rival_open (void)
+rival_open (in_addr_t host)
 {
-  struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl (INADDR_LOOPBACK) } };
+  struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl (host) } };
   int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
   if (fd < 0 || bind (fd, (struct sockaddr *) &address, sizeof address) != 0)
@@ -62,11 +62,11 @@ rival_open (void)
   return fd;
 }
 
-/* Such a socket with large buffers, that is announced. */
+/* Such a socket on 127.0.0.1 with large buffers, that is announced. */
 int
 rival_listen (void)
 {
-  int fd = rival_open ();
+  int fd = rival_open (INADDR_LOOPBACK);
 
   rival_set_buffers (fd);
   rival_announce (fd);

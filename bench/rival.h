@@ -13,5 +13,5 @@ void rival_die (const char *what);
 void rival_set_buffers (int fd);
 void rival_announce (int fd);
 in_port_t rival_get_port (int fd);
-int rival_open (void);
+int rival_open (in_addr_t host);
 int rival_listen (void);

@@ -18,6 +18,8 @@ EsSenderAddress *es_sender_address_new (const EsNative *native,
                                         const EsLocal *local,
                                         guint origin);
 
+GSocketAddress *es_address_dup_for_sends (GSocketAddress *address);
+
 gboolean es_sender_address_is_for (EsSenderAddress *self,
                                    const EsNative *native,
                                    const EsLocal *local);
@@ -38,7 +40,7 @@ gboolean es_address_to_route (GSocketAddress *address,
                               EsLocal *from,
                               GError **error);
 
-/* The same for the address of a message that came in that very run. Returns FALSE for any other. */
+/* The same for addresses that it costs next to nothing for. Returns FALSE for any other. */
 gboolean es_address_to_answer (GSocketAddress *address,
                                guint origin,
                                EsNative *to,

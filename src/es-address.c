@@ -24,6 +24,9 @@ struct _EsSenderAddress
 
 G_DEFINE_FINAL_TYPE (EsSenderAddress, es_sender_address, G_TYPE_INET_SOCKET_ADDRESS)
 
+/* No run of an endpoint has this name. */
+#define NO_ORIGIN 0
+
 static GType sender_type;
 
 static void
@@ -70,6 +73,20 @@ es_sender_address_new (const EsNative *native,
   return self;
 }
 
+/* (transfer full) The address, in a form that sends to it make nothing of, if there is one. */
+GSocketAddress *
+es_address_dup_for_sends (GSocketAddress *address)
+{
+  static const EsLocal unknown = { .family = AF_UNSPEC };
+  EsNative native;
+
+  if (G_OBJECT_TYPE (address) != G_TYPE_INET_SOCKET_ADDRESS ||
+      !es_native_from_address (&native, address, NULL) ||
+      (native.family == AF_INET6 && native.ip6.sin6_flowinfo != 0))
+    return g_object_ref (address);
+  return G_SOCKET_ADDRESS (es_sender_address_new (&native, &unknown, NO_ORIGIN));
+}
+
 /* Whether this is the address of a sender whose message came to @local. */
 gboolean
 es_sender_address_is_for (EsSenderAddress *self,
@@ -87,25 +104,6 @@ cast_to_sender (GSocketAddress *address)
 }
 
 gboolean
-es_address_to_route (GSocketAddress *address,
-                     guint origin,
-                     EsNative *to,
-                     EsLocal *from,
-                     GError **error)
-{
-  EsSenderAddress *sender = cast_to_sender (address);
-
-  from->family = AF_UNSPEC;
-  if (sender == NULL)
-    return es_native_from_address (to, address, error);
-  to->ip = sender->native;
-  to->size = native_ip_size (sender->native.family);
-  if (sender->origin == origin)
-    *from = sender->local;
-  return TRUE;
-}
-
-gboolean
 es_address_to_answer (GSocketAddress *address,
                       guint origin,
                       EsNative *to,
@@ -113,12 +111,25 @@ es_address_to_answer (GSocketAddress *address,
 {
   EsSenderAddress *sender = cast_to_sender (address);
 
-  if (sender == NULL || sender->origin != origin)
+  if (sender == NULL)
     return FALSE;
   to->ip = sender->native;
   to->size = native_ip_size (sender->native.family);
-  *from = sender->local;
+  from->family = AF_UNSPEC;
+  if (sender->origin == origin)
+    *from = sender->local;
   return TRUE;
+}
+
+gboolean
+es_address_to_route (GSocketAddress *address,
+                     guint origin,
+                     EsNative *to,
+                     EsLocal *from,
+                     GError **error)
+{
+  from->family = AF_UNSPEC;
+  return es_address_to_answer (address, origin, to, from) || es_native_from_address (to, address, error);
 }
 
 void
@@ -157,7 +168,7 @@ to_native (gconstpointer address,
 {
   EsLocal local;
 
-  return es_address_to_route ((GSocketAddress *) address, 0, native, &local, NULL);
+  return es_address_to_route ((GSocketAddress *) address, NO_ORIGIN, native, &local, NULL);
 }
 
 /**

@@ -4,6 +4,8 @@
 
 #include "es-peer-private.h"
 
+#include "es-address-private.h"
+
 #include <stdatomic.h>
 
 /**
@@ -103,7 +105,7 @@ es_peer_new (GSocketAddress *address,
 {
   EsPeer *self = g_object_new (ES_TYPE_PEER, NULL);
 
-  self->address = g_object_ref (address);
+  self->address = es_address_dup_for_sends (address);
   self->place.last_event = now;
   atomic_init (&self->last_heard, now);
   return self;

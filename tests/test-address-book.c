@@ -249,7 +249,7 @@ test_address_book_knows_whom_to_answer (void)
   EsNative to;
   EsLocal from;
 
-  g_test_summary ("Only the address of a message of the same run is answered the short way, as the long way would.");
+  g_test_summary ("The address of a message is answered the short way, as the long way would.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (hosts); i++)
     {
@@ -262,10 +262,49 @@ test_address_book_knows_whom_to_answer (void)
       g_assert_true (es_native_equal (&to, &native));
       g_assert_cmpuint (to.size, ==, native.size);
       g_assert_true (es_local_equal (&from, &local));
-      g_assert_false (es_address_to_answer (heard, ORIGIN + 1, &to, &from));
+      g_assert_true (es_address_to_answer (heard, ORIGIN + 1, &to, &from));
+      g_assert_cmpint (from.family, ==, AF_UNSPEC);
       g_assert_false (es_address_to_answer (made, ORIGIN, &to, &from));
     }
   g_assert_false (es_address_to_answer (NULL, ORIGIN, &to, &from));
+}
+
+static void
+test_address_book_prepares_for_sends (void)
+{
+  const char *hosts[] = { "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1" };
+  EsNative to;
+  EsLocal from;
+
+  g_test_summary ("An address that a user made becomes one that is sent to the short way.");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (hosts); i++)
+    {
+      g_autoptr (GSocketAddress) made = g_inet_socket_address_new_from_string (hosts[i], 1234);
+      g_autoptr (GSocketAddress) prepared = es_address_dup_for_sends (made);
+      g_autoptr (GSocketAddress) again = es_address_dup_for_sends (prepared);
+
+      g_assert_true (es_address_equal (made, prepared));
+      g_assert_true (again == prepared);
+      g_assert_true (es_address_to_answer (prepared, ORIGIN, &to, &from));
+      g_assert_cmpint (from.family, ==, AF_UNSPEC);
+    }
+}
+
+static void
+test_address_book_leaves_other_addresses (void)
+{
+  g_autoptr (GInetAddress) host = g_inet_address_new_from_string ("2001:db8::1");
+  g_autoptr (GSocketAddress) labelled =
+    g_object_new (G_TYPE_INET_SOCKET_ADDRESS, "address", host, "port", 1, "flowinfo", 5, NULL);
+  g_autoptr (GSocketAddress) path = g_unix_socket_address_new ("/a");
+  g_autoptr (GSocketAddress) labelled_too = es_address_dup_for_sends (labelled);
+  g_autoptr (GSocketAddress) path_too = es_address_dup_for_sends (path);
+
+  g_test_summary ("An address with a flow label and a Unix one stay what they are.");
+
+  g_assert_true (labelled_too == labelled);
+  g_assert_true (path_too == path);
 }
 
 static void
@@ -440,6 +479,8 @@ main (int argc,
   g_test_add_func ("/address-book/forgets-unix-senders", test_address_book_forgets_unix_senders);
   g_test_add_func ("/address-book/answers-from-address-asked", test_address_book_answers_from_address_asked);
   g_test_add_func ("/address-book/knows-whom-to-answer", test_address_book_knows_whom_to_answer);
+  g_test_add_func ("/address-book/prepares-for-sends", test_address_book_prepares_for_sends);
+  g_test_add_func ("/address-book/leaves-other-addresses", test_address_book_leaves_other_addresses);
   g_test_add_func ("/address-book/routes-a-users-address", test_address_book_routes_a_users_address);
   g_test_add_func ("/address-book/lets-users-keep-addresses", test_address_book_lets_users_keep_addresses);
   g_test_add_func ("/address-book/remembers-many", test_address_book_remembers_many);
