@@ -63,6 +63,7 @@ struct _EsJob
   EsJobState state;
   GThread *thread; /* (owned) (nullable) until somebody joins it */
   gboolean is_cancelled;
+  gboolean is_woken; /* the sleep, or the next one, is to end */
 };
 
 G_DEFINE_FINAL_TYPE (EsJob, es_job, G_TYPE_OBJECT)
@@ -289,11 +290,11 @@ es_job_stop (EsJob *self)
  * @self: a job
  * @milliseconds: how long to sleep, in milliseconds
  *
- * Sleeps until the time is over or the job is to end.
+ * Sleeps until the time is over, [method@Job.wake] is called, or the job is to end.
  *
  * It is the condition of a job's loop: `while (es_job_sleep (job, 1000)) …`. Thread-safe.
  *
- * Returns: %TRUE if the time is over, %FALSE as soon as the job is to end
+ * Returns: %TRUE if the time is over or the job was woken, %FALSE as soon as it is to end
  */
 gboolean
 es_job_sleep (EsJob *self,
@@ -305,9 +306,31 @@ es_job_sleep (EsJob *self,
   g_return_val_if_fail (ES_IS_JOB (self), FALSE);
 
   locker = g_mutex_locker_new (&self->lock);
-  while (!self->is_cancelled && g_cond_wait_until (&self->changed, &self->lock, deadline))
+  while (!self->is_cancelled && !self->is_woken && g_cond_wait_until (&self->changed, &self->lock, deadline))
     ;
+  self->is_woken = FALSE;
   return !self->is_cancelled;
+}
+
+/**
+ * es_job_wake:
+ * @self: a job
+ *
+ * Ends the job's sleep, or its next one at once if it does not sleep now.
+ *
+ * So a job sleeps until there is something to do, and misses nothing that came while it was busy.
+ * Several calls before a sleep end that one alone. Thread-safe.
+ */
+void
+es_job_wake (EsJob *self)
+{
+  g_autoptr (GMutexLocker) locker = NULL;
+
+  g_return_if_fail (ES_IS_JOB (self));
+
+  locker = g_mutex_locker_new (&self->lock);
+  self->is_woken = TRUE;
+  g_cond_broadcast (&self->changed);
 }
 
 /**

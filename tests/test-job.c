@@ -343,6 +343,76 @@ test_job_sleep_ends_with_cancellable (void)
 }
 
 static void
+count_sleeps (EsJob *job,
+              EsEndpoint *endpoint,
+              gpointer user_data)
+{
+  Notes *notes = user_data;
+
+  do
+    g_atomic_int_inc (&notes->n_begun);
+  while (es_job_sleep (job, G_MAXUINT));
+  g_atomic_int_inc (&notes->n_ended);
+}
+
+static void
+test_job_wakes (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  Notes notes = { 0 };
+  EsJob *job = start_job (server, count_sleeps, &notes);
+
+  g_test_summary ("Each wake that finds the job asleep, or about to be, ends one sleep, and not the job.");
+
+  for (int n_sleeps = 1; n_sleeps <= 100; n_sleeps++)
+    {
+      es_test_spin_until (g_atomic_int_get (&notes.n_begun) == n_sleeps);
+      es_job_wake (job);
+    }
+  es_test_spin_until (g_atomic_int_get (&notes.n_begun) == 101);
+  g_assert_true (es_job_is_running (job));
+
+  assert_job_dies (job);
+  g_assert_cmpint (notes.n_begun, ==, 101);
+  g_assert_cmpint (notes.n_ended, ==, 1);
+}
+
+static void
+test_job_wakes_once (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  Notes notes = { 0 };
+  EsJob *job = new_job (server, nap, &notes);
+
+  g_test_summary ("Wakes before a sleep end that sleep alone.");
+
+  es_job_wake (job);
+  es_job_wake (job);
+  g_assert_true (es_job_sleep (job, G_MAXUINT));
+  es_job_start (job, NULL);
+  es_test_wait_until (!es_job_is_running (job));
+  g_assert_cmpint (notes.n_begun, ==, 1);
+
+  assert_job_dies (job);
+}
+
+static void
+test_job_wakes_to_end (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  Notes notes = { 0 };
+  EsJob *job = start_job (server, sleep_long, &notes);
+
+  g_test_summary ("A job that is to end is told so, even if it was woken, too.");
+
+  es_job_stop (job);
+  es_job_wake (job);
+  g_assert_false (es_job_sleep (job, G_MAXUINT));
+
+  assert_job_dies (job);
+}
+
+static void
 stop_itself (EsJob *job,
              EsEndpoint *endpoint,
              gpointer user_data)
@@ -769,6 +839,7 @@ test_job_refuses_strangers (void)
       es_test_assert_critical (es_job_start (none[i], NULL), "ES_IS_JOB (self)");
       es_test_assert_critical (es_job_stop (none[i]), "ES_IS_JOB (self)");
       es_test_assert_critical (es_job_sleep (none[i], 0), "ES_IS_JOB (self)");
+      es_test_assert_critical (es_job_wake (none[i]), "ES_IS_JOB (self)");
       es_test_assert_critical (es_job_is_running (none[i]), "ES_IS_JOB (self)");
       es_test_assert_critical (es_job_get_name (none[i]), "ES_IS_JOB (self)");
       es_test_assert_critical (es_job_get_cancellable (none[i]), "ES_IS_JOB (self)");
@@ -810,6 +881,9 @@ add_end_tests (void)
   g_test_add_func ("/job/sleeps", test_job_sleeps);
   g_test_add_func ("/job/sleep-ends-with-stop", test_job_sleep_ends_with_stop);
   g_test_add_func ("/job/sleep-ends-with-cancellable", test_job_sleep_ends_with_cancellable);
+  g_test_add_func ("/job/wakes", test_job_wakes);
+  g_test_add_func ("/job/wakes-once", test_job_wakes_once);
+  g_test_add_func ("/job/wakes-to-end", test_job_wakes_to_end);
   g_test_add_func ("/job/stops-itself", test_job_stops_itself);
   g_test_add_func ("/job/stopped-by-many", test_job_stopped_by_many);
   g_test_add_data_func ("/job/ends-with-stop-of-endpoint", GINT_TO_POINTER (FALSE), test_job_ends_with_endpoint);

@@ -43,6 +43,9 @@ gboolean es_job_sleep (EsJob *self,
                        guint milliseconds);
 
 ES_API
+void es_job_wake (EsJob *self);
+
+ES_API
 gboolean es_job_is_running (EsJob *self);
 
 ES_API
