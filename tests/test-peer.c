@@ -750,6 +750,7 @@ test_peer_takes_little_memory (void)
   gsize nothing = get_allocated ();
   g_autoptr (GPtrArray) addresses = make_addresses (N_MANY);
   gsize before = get_allocated ();
+  gssize taken;
 
   g_test_summary ("Of a hundred thousand peers, each takes at most 300 bytes over its address.");
 
@@ -760,8 +761,10 @@ test_peer_takes_little_memory (void)
     }
   set_ping (server, 3600 * 1000, 1);
   add_all (server, addresses);
-  g_test_message ("%.0f bytes a peer", (double) (get_allocated () - before) / N_MANY);
-  g_assert_cmpuint ((get_allocated () - before) / N_MANY, <=, 300);
+  /* A peer has an address of its own, so that the application may let go of the one it made. */
+  taken = (get_allocated () - before) - (before - nothing);
+  g_test_message ("%.0f bytes a peer", (double) taken / N_MANY);
+  g_assert_cmpint (taken / N_MANY, <=, 300);
 }
 
 static gint64
