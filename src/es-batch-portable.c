@@ -5,8 +5,9 @@
 #include "es-batch.h"
 
 /*
- * What waits in a socket, read by GSocket's own message calls. The shape is that of the fast
- * path, but nothing tells here which of the host's addresses was asked, and no trains come.
+ * What waits in a socket, read by GSocket's own message call, one by one: that for several keeps to
+ * itself an error behind a message. The shape is that of the fast path, but nothing tells here
+ * which of the host's addresses was asked, and no trains come.
  */
 
 #define N_SLOTS 64
@@ -16,6 +17,8 @@ typedef struct
 {
   EsNative sender;
   GInputVector payload;
+  gsize length;
+  int flags;
   GSocketAddress *address; /* (owned) (nullable) until the header is read */
 } EsSlot;
 
@@ -25,8 +28,8 @@ struct _EsBatch
 
   guint8 *memory; /* (owned) */
   EsSlot slots[N_SLOTS];
-  GInputMessage messages[N_SLOTS];
   EsLocal local;
+  GError *problem; /* (owned) (nullable) that stands behind the last message */
 
   /* The cursor. */
   guint n_filled;
@@ -41,9 +44,6 @@ init_slot (EsBatch *self,
 
   slot->payload.buffer = self->memory + (gsize) i * SLOT_SIZE;
   slot->payload.size = SLOT_SIZE;
-  self->messages[i].address = &slot->address;
-  self->messages[i].vectors = &slot->payload;
-  self->messages[i].num_vectors = 1;
 }
 
 EsBatch *
@@ -62,16 +62,14 @@ es_batch_new (GSocket *socket,
 void
 es_batch_free (EsBatch *self)
 {
+  g_clear_error (&self->problem);
   g_free (self->memory);
   g_free (self);
 }
 
 static void
-read_header (EsBatch *self,
-             guint i)
+read_header (EsSlot *slot)
 {
-  EsSlot *slot = &self->slots[i];
-
   slot->sender.family = AF_UNSPEC;
   slot->sender.size = sizeof (sa_family_t);
   if (slot->address != NULL)
@@ -79,22 +77,40 @@ read_header (EsBatch *self,
   g_clear_object (&slot->address);
 }
 
+/* Reads one message. Returns FALSE, perhaps with a problem, if there is none. */
+static gboolean
+receive (EsBatch *self,
+         EsSlot *slot)
+{
+  gssize length;
+
+  slot->flags = 0;
+  length = g_socket_receive_message (self->socket, &slot->address, &slot->payload, 1, NULL, NULL, &slot->flags, NULL, &self->problem);
+  if (length >= 0)
+    {
+      slot->length = length;
+      read_header (slot);
+      return TRUE;
+    }
+  if (g_error_matches (self->problem, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    g_clear_error (&self->problem);
+  return FALSE;
+}
+
 gboolean
 es_batch_fill (EsBatch *self,
                GError **error)
 {
-  g_autoptr (GError) problem = NULL;
-  int n = g_socket_receive_messages (self->socket, self->messages, N_SLOTS, 0, NULL, &problem);
-
   g_assert (es_batch_is_read (self));
 
-  self->n_filled = MAX (n, 0);
+  self->n_filled = 0;
   self->slot = 0;
-  for (guint i = 0; i < self->n_filled; i++)
-    read_header (self, i);
-  if (n < 0 && !g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
-    g_propagate_error (error, g_steal_pointer (&problem));
-  return n > 0;
+  if (self->problem == NULL)
+    while (self->n_filled < N_SLOTS && receive (self, &self->slots[self->n_filled]))
+      self->n_filled++;
+  if (self->n_filled == 0 && self->problem != NULL)
+    g_propagate_error (error, g_steal_pointer (&self->problem));
+  return self->n_filled > 0;
 }
 
 gboolean
@@ -107,12 +123,12 @@ es_batch_next (EsBatch *self,
     return FALSE;
 
   arrival->data = slot->payload.buffer;
-  arrival->size = self->messages[self->slot].bytes_received;
+  arrival->size = slot->length;
   arrival->sender = &slot->sender;
   arrival->local = &self->local;
   arrival->is_first = TRUE;
   arrival->is_to_many = FALSE;
-  arrival->is_cut = (self->messages[self->slot].flags & MSG_TRUNC) != 0;
+  arrival->is_cut = (slot->flags & MSG_TRUNC) != 0;
   self->slot++;
   return TRUE;
 }
@@ -123,8 +139,9 @@ es_batch_is_read (EsBatch *self)
   return self->slot >= self->n_filled;
 }
 
+/* An error behind the last message is something to read, too. */
 gboolean
 es_batch_was_full (EsBatch *self)
 {
-  return self->n_filled == N_SLOTS;
+  return self->n_filled == N_SLOTS || self->problem != NULL;
 }

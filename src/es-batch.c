@@ -22,6 +22,9 @@
  * them. */
 #define SLOT_STRIDE (SLOT_SIZE + 3 * 64)
 
+/* So often a call that a signal interrupts is made again at once. */
+#define MAX_INTERRUPTIONS 1000
+
 /* Room for the address and the train that are asked for, and for what the former owner of an
  * adopted socket may have asked for. */
 #define CONTROL_SIZE 512
@@ -154,6 +157,28 @@ read_header (EsBatch *self,
     read_control (slot, control);
 }
 
+/* Makes the call again where a signal interrupted it, unless that takes no end. */
+static int
+receive (EsBatch *self)
+{
+  int n;
+
+  for (guint i = 0; i < MAX_INTERRUPTIONS; i++)
+    {
+      n = recvmmsg (g_socket_get_fd (self->socket), self->headers, N_SLOTS, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+      if (n >= 0 || errno != EINTR)
+        return n;
+    }
+  return -1;
+}
+
+/* Whether the kernel just has nothing to hand over now. */
+static gboolean
+is_nothing (int problem)
+{
+  return problem == EAGAIN || problem == EWOULDBLOCK || problem == EINTR;
+}
+
 /* Reads what waits, at most a batch. Returns FALSE if nothing came, with an error where it was not
  * just that nothing waits. Only a batch that was read to its end is filled again. */
 gboolean
@@ -166,9 +191,7 @@ es_batch_fill (EsBatch *self,
 
   for (guint i = 0; i < self->n_filled; i++)
     reset_slot (self, i);
-  do
-    n = recvmmsg (g_socket_get_fd (self->socket), self->headers, N_SLOTS, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
-  while (n < 0 && errno == EINTR);
+  n = receive (self);
   problem = errno;
 
   self->n_filled = MAX (n, 0);
@@ -176,7 +199,7 @@ es_batch_fill (EsBatch *self,
   self->offset = 0;
   for (guint i = 0; i < self->n_filled; i++)
     read_header (self, i);
-  if (n < 0 && problem != EAGAIN && problem != EWOULDBLOCK)
+  if (n < 0 && !is_nothing (problem))
     g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (problem), g_strerror (problem));
   return n > 0;
 }

@@ -17,6 +17,9 @@
 #define MAX_TRAINS 64
 #define MAX_MESSAGES 512
 
+/* So often a call that a signal interrupts is made again at once. */
+#define MAX_INTERRUPTIONS 1000
+
 /* The kernel's own limits for a train. */
 #define MAX_SEGMENTS 64
 #define MAX_TRAIN_SIZE 65507
@@ -215,13 +218,38 @@ fail (EsWire *self,
   return -1;
 }
 
-/* Whether the socket has no room. A Unix socket says the same of a receiver that has none, which is
- * the failure of that one message. */
+/* Whether the socket takes nothing now. A Unix socket says that it has no room of a receiver that
+ * has none, which is the failure of that one message. */
 static gboolean
-is_full (EsWire *self,
+is_busy (EsWire *self,
          int problem)
 {
-  return self->is_ip && (problem == EAGAIN || problem == EWOULDBLOCK);
+  return problem == EINTR || (self->is_ip && (problem == EAGAIN || problem == EWOULDBLOCK));
+}
+
+/* Whether a train was refused that a retry of its messages, each alone, may save. */
+static gboolean
+is_train_refused (EsWire *self,
+                  int problem)
+{
+  return !is_busy (self, problem) && problem != ECONNREFUSED && self->trains[0].n_messages > 1;
+}
+
+/* Makes the call again where a signal interrupted it, unless that takes no end. Returns how many
+ * trains were taken, or -1. */
+static int
+send_trains (EsWire *self,
+             guint n_trains)
+{
+  int n;
+
+  for (guint i = 0; i < MAX_INTERRUPTIONS; i++)
+    {
+      n = sendmmsg (g_socket_get_fd (self->socket), self->headers, n_trains, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (n >= 0 || errno != EINTR)
+        return n;
+    }
+  return -1;
 }
 
 /* Offers the first of the departures to the kernel. Returns how many it took, 0 if it has no room
@@ -233,16 +261,14 @@ es_wire_offer (EsWire *self,
                guint n_departures,
                GError **error)
 {
-  guint n_trains = make_trains (self, departures, n_departures);
-  int n = sendmmsg (g_socket_get_fd (self->socket), self->headers, n_trains, MSG_DONTWAIT | MSG_NOSIGNAL);
+  int n = send_trains (self, make_trains (self, departures, n_departures));
 
+  if (n < 0 && is_train_refused (self, errno))
+    {
+      refuse_train (self, errno);
+      n = send_trains (self, make_trains (self, departures, n_departures));
+    }
   if (n > 0)
     return count_messages (self, n);
-  if (is_full (self, errno))
-    return 0;
-  if (errno != EINTR && (errno == ECONNREFUSED || self->trains[0].n_messages == 1))
-    return fail (self, errno, error);
-  if (errno != EINTR)
-    refuse_train (self, errno);
-  return es_wire_offer (self, departures, n_departures, error);
+  return n == 0 || is_busy (self, errno) ? 0 : fail (self, errno, error);
 }

@@ -860,6 +860,23 @@ test_wire_goes_on_when_interrupted (void)
 }
 
 static void
+test_wire_gives_in_to_endless_interruption (void)
+{
+  g_autoptr (Sender) sender = sender_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("Where signals interrupt the call without end it ends all the same, and all leaves later.");
+
+  kernel.fault = (Fault){ .problem = EINTR, .n_times = ALWAYS };
+  add (sender, 3, 100, 1);
+
+  g_assert_cmpint (offer (sender, &error), ==, 0);
+  g_assert_no_error (error);
+  kernel.fault = (Fault){ .n_times = 0 };
+  assert_trains (sender, "3");
+}
+
+static void
 test_wire_tells_news_and_loses_nothing (void)
 {
   g_autoptr (Sender) sender = sender_new ();
@@ -1136,6 +1153,7 @@ main (int argc,
   add_fast ("/wire/waits-for-room-amid-refused-train", test_wire_waits_for_room_amid_refused_train);
   g_test_add_func ("/wire/takes-any-short-count", test_wire_takes_any_short_count);
   g_test_add_func ("/wire/goes-on-when-interrupted", test_wire_goes_on_when_interrupted);
+  add_fast ("/wire/gives-in-to-endless-interruption", test_wire_gives_in_to_endless_interruption);
   g_test_add_func ("/wire/tells-news-and-loses-nothing", test_wire_tells_news_and_loses_nothing);
   g_test_add_func ("/wire/tells-what-is-wrong", test_wire_tells_what_is_wrong);
   g_test_add_func ("/wire/gives-up-one-message", test_wire_gives_up_one_message);
