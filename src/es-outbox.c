@@ -189,8 +189,18 @@ offer_once (EsOutbox *self,
   return n;
 }
 
-/* Offers the queue to the kernel. That nobody listened to an earlier message is news, not the
- * fault of this one, which is offered again; a Unix socket says it of this one. */
+/* Whether the kernel told of an earlier message that nobody listened, which is not the fault of this
+ * one. A Unix socket says it of this one. */
+static gboolean
+is_news (EsOutbox *self,
+         const EsDeparture *departure,
+         const GError *problem)
+{
+  return g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) &&
+         departure->to.family != AF_UNIX && g_socket_get_family (self->socket) != G_SOCKET_FAMILY_UNIX;
+}
+
+/* Offers the queue to the kernel, and again behind news. */
 static int
 offer (EsOutbox *self,
        GError **error)
@@ -198,8 +208,7 @@ offer (EsOutbox *self,
   g_autoptr (GError) problem = NULL;
   int n = offer_once (self, &problem);
 
-  if (n < 0 && self->queue[self->head].to.family != AF_UNIX &&
-      g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
+  if (n < 0 && is_news (self, &self->queue[self->head], problem))
     {
       report (self, &self->queue[self->head], problem);
       return offer_once (self, error);

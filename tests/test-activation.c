@@ -469,6 +469,38 @@ test_activation_meets_full_receivers (void)
   assert_hears (full, "again");
 }
 
+static void
+test_activation_is_told_once (void)
+{
+  g_auto (Folder) folder = { 0 };
+  g_autoptr (GSocket) socket = (folder_init (&folder), new_unix_socket (&folder, "server"));
+  g_autoptr (GSocket) talker = new_unix_socket (&folder, "talker");
+  g_autoptr (EsUdpServer) server = NULL;
+  g_autoptr (EsTestInbox) inbox = NULL;
+  g_autoptr (EsStats) stats = NULL;
+
+  g_test_summary ("Who is connected to a Unix socket that is gone is told so by each send, and by nothing else.");
+
+  connect_unix (socket, &folder, "talker");
+  server = es_udp_server_new_for_socket (socket);
+  inbox = es_test_inbox_new (server);
+  start (server);
+  g_socket_close (talker, NULL);
+  for (int i = 0; i < 3; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_false (es_endpoint_send_text (ES_ENDPOINT (server), "hello", NULL, &error));
+      /* The first one ends the connection. */
+      g_assert_error (error, G_IO_ERROR, (int) (i == 0 ? G_IO_ERROR_CONNECTION_REFUSED : G_IO_ERROR_NOT_CONNECTED));
+    }
+  es_test_settle ();
+
+  stats = es_endpoint_get_stats (ES_ENDPOINT (server));
+  g_assert_cmpuint (stats->send_errors, ==, 3);
+  g_assert_cmpuint (es_test_inbox_get_n_errors (inbox), ==, 0);
+}
+
 int
 main (int argc,
       char **argv)
@@ -487,5 +519,6 @@ main (int argc,
   g_test_add_func ("/activation/serves-unix", test_activation_serves_unix);
   g_test_add_func ("/activation/hears-unnamed-senders", test_activation_hears_unnamed_senders);
   g_test_add_func ("/activation/meets-full-receivers", test_activation_meets_full_receivers);
+  g_test_add_func ("/activation/is-told-once", test_activation_is_told_once);
   return g_test_run ();
 }
