@@ -4,7 +4,10 @@
 
 #include "es-crew.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 /*
  * The lanes of an endpoint that runs, and who runs them: a lane alone is run by the endpoint's own
@@ -28,6 +31,23 @@ struct _EsCrew
 {
   GPtrArray *workers; /* (owned) of EsWorker, at least one */
 };
+
+/* (transfer full) (nullable) A context for a worker. GLib ends the process where it has no descriptor
+ * for one, and so that is found out first. */
+static GMainContext *
+make_context (GSocket *socket,
+              GError **error)
+{
+  int spare = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, 0);
+
+  if (spare >= 0)
+    {
+      close (spare);
+      return g_main_context_new ();
+    }
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "Could not start a worker: %s", g_strerror (errno));
+  return NULL;
+}
 
 static gpointer
 run_worker (gpointer data)
@@ -85,8 +105,8 @@ add_worker (EsCrew *self,
 
   g_ptr_array_add (self->workers, worker);
   worker->owner = owner;
-  if (context == NULL)
-    worker->context = g_main_context_new ();
+  if (context == NULL && (worker->context = make_context (config->socket, error)) == NULL)
+    return FALSE;
   worker->lane = es_lane_new (config, funcs, owner, context != NULL ? context : worker->context, error);
   return worker->lane != NULL && (context != NULL || start_thread (worker, error));
 }

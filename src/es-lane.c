@@ -27,11 +27,20 @@
 /* So long a dispatch reads on while more waits, so that other sources get their turn. */
 #define BUDGET_USEC 1000
 
+/* A socket that has nothing but errors to tell is asked so often in a row. Then it is left alone for
+ * a while, and twice as long each time that it has still nothing else. */
+#define MAX_ERRORS 8
+#define MIN_REST_USEC 1000
+#define MAX_REST_USEC G_USEC_PER_SEC
+
 /* So many messages may be put aside before no more are read. */
 #define MAX_ASIDE 65536
 
 /* What fits in a datagram of any kind, so that nobody need look which kind it is. */
 #define MAX_ANSWER_SIZE 65507
+
+/* More than a lane takes to begin with, most of it for what is read in one batch. */
+#define ENOUGH_MEMORY (6 * 1024 * 1024)
 
 /* The clock is asked after so many messages. */
 #define N_PER_CLOCK 8
@@ -71,6 +80,9 @@ struct _EsLane
   gpointer poll;           /* (nullable) the source's watch */
   GIOCondition events;
   gboolean is_dispatching;
+  guint n_errors;       /* of reception, in a row */
+  gint64 rest;          /* how long the last rest was, microseconds */
+  gint64 resting_until; /* monotonic microseconds; 0: not now */
 
   /* Written in the lane's thread, read anywhere. */
   EsCounter messages_received;
@@ -117,7 +129,7 @@ is_open (EsLane *self)
 static gboolean
 wants_input (EsLane *self)
 {
-  return is_open (self) && !self->is_dispatching;
+  return is_open (self) && !self->is_dispatching && self->resting_until == 0;
 }
 
 /* Whether messages wait in memory that are wanted now. */
@@ -248,18 +260,44 @@ tell_receive_error (EsLane *self,
   g_error_free (error);
 }
 
+/* Notes whether reception failed. Where it does nothing else, the loop is to sleep. */
+static void
+note_reception (EsLane *self,
+                gboolean has_failed)
+{
+  self->n_errors = has_failed ? self->n_errors + 1 : 0;
+  if (self->n_errors < MAX_ERRORS)
+    {
+      self->rest = 0;
+      return;
+    }
+  self->rest = CLAMP (2 * self->rest, MIN_REST_USEC, MAX_REST_USEC);
+  self->resting_until = g_get_monotonic_time () + self->rest;
+}
+
 /* Fills the batch. An error ends nothing: it concerned an earlier message. */
 static gboolean
-fill_batch (EsLane *self)
+fill_once (EsLane *self)
 {
   GError *error = NULL;
   gboolean is_filled = es_batch_fill (self->batch, &error);
 
   self->batch_time = g_get_monotonic_time ();
   es_counter_add (&self->receive_calls, 1);
+  note_reception (self, error != NULL);
   if (error != NULL)
     tell_receive_error (self, error);
   return is_filled;
+}
+
+/* Fills the batch, if need be behind errors. */
+static gboolean
+fill_batch (EsLane *self)
+{
+  while (!fill_once (self))
+    if (self->n_errors == 0 || self->n_errors >= MAX_ERRORS || !goes_on (self))
+      return FALSE;
+  return TRUE;
 }
 
 static void
@@ -373,13 +411,25 @@ watch (EsLane *self,
     self->poll = g_source_add_unix_fd (self->source, g_socket_get_fd (self->config.socket), events);
 }
 
+/* How many milliseconds the socket is left alone; -1: it is not. */
+static int
+get_rest (EsLane *self)
+{
+  gint64 left = self->resting_until > 0 ? self->resting_until - g_get_monotonic_time () : 0;
+
+  if (left > 0)
+    return (left + 999) / 1000;
+  self->resting_until = 0;
+  return -1;
+}
+
 static gboolean
 prepare_lane (GSource *source,
               int *timeout)
 {
   EsLane *self = lane_of (source);
 
-  *timeout = -1;
+  *timeout = get_rest (self);
   watch (self, (wants_input (self) ? G_IO_IN : 0) | (es_outbox_is_blocked (self->outbox) ? G_IO_OUT : 0));
   return has_unread (self);
 }
@@ -528,8 +578,20 @@ open_lane (EsLane *self)
   self->outbox_source = attach_source (self, &outbox_source_funcs, "EsOutbox");
 }
 
+/* GLib ends the process where it finds no memory, and so it is found out first whether there is enough
+ * for all that a lane makes. */
+static gboolean
+has_memory (GError **error)
+{
+  g_autofree gpointer spare = g_try_malloc (ENOUGH_MEMORY);
+
+  if (spare == NULL)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE, "Could not start: There is not enough memory");
+  return spare != NULL;
+}
+
 /* (transfer full) A lane that is open: it delivers as soon as its context runs. NULL with the error
- * if its pool's threads could not be made. */
+ * if there is no memory for it, or its pool's threads could not be made. */
 EsLane *
 es_lane_new (const EsLaneConfig *config,
              const EsLaneFuncs *funcs,
@@ -537,8 +599,10 @@ es_lane_new (const EsLaneConfig *config,
              GMainContext *context,
              GError **error)
 {
-  g_autoptr (EsLane) self = g_atomic_rc_box_new0 (EsLane);
+  g_autoptr (EsLane) self = has_memory (error) ? g_atomic_rc_box_new0 (EsLane) : NULL;
 
+  if (self == NULL)
+    return NULL;
   g_mutex_init (&self->lock);
   self->config = *config;
   self->funcs = *funcs;

@@ -35,6 +35,7 @@ struct _EsRateLimit
   const EsRateRule *rule; /* (borrowed) */
   EsAccountSet *sets;     /* (owned) zero pages until they are used */
   guint64 factors[3];
+  guint64 mixer;
   guint64 random;
 };
 
@@ -47,7 +48,8 @@ es_rate_limit_new (const EsRateRule *rule)
   self->sets = g_new0 (EsAccountSet, N_SETS);
   for (guint i = 0; i < G_N_ELEMENTS (self->factors); i++)
     self->factors[i] = (guint64) g_random_int () << 32 | g_random_int () | 1;
-  self->random = self->factors[0];
+  self->mixer = (guint64) g_random_int () << 32 | g_random_int () | 1;
+  self->random = (guint64) g_random_int () << 32 | g_random_int () | 1;
   return self;
 }
 
@@ -71,17 +73,22 @@ es_rate_rule_set (EsRateRule *self,
   atomic_store (&self->burst, interval * (MAX (burst, 1) - 1));
 }
 
-/* By multiplication with factors that nobody can know, see the address book. */
+/* By multiplication with factors that nobody can know, and a second round for hosts that count up,
+ * see the address book. */
 static guint32
 hash_host (EsRateLimit *self,
            const EsNative *sender)
 {
-  guint32 words[2];
+  guint32 words[2] = { sender->ip4.sin_addr.s_addr, 0 };
+  guint64 sum = self->factors[2];
 
-  if (sender->family == AF_INET)
-    return (self->factors[0] * sender->ip4.sin_addr.s_addr + self->factors[2]) >> 32;
-  memcpy (words, &sender->ip6.sin6_addr, sizeof words);
-  return (self->factors[0] * words[0] + self->factors[1] * words[1]) >> 32;
+  if (sender->family == AF_INET6)
+    {
+      memcpy (words, &sender->ip6.sin6_addr, sizeof words);
+      sum = 0;
+    }
+  sum += self->factors[0] * words[0] + self->factors[1] * words[1];
+  return ((sum ^ sum >> 32) * self->mixer) >> 32;
 }
 
 /* The account of a host: its own, or that of whoever is least ahead in its set. */
@@ -127,6 +134,8 @@ es_rate_limit_pass (EsRateLimit *self,
   if (interval == 0 || !es_native_is_ip (sender))
     return TRUE;
   paid_until = find_account (self, hash_host (self, sender));
+  /* A rule that was changed leaves nobody further ahead than the new one lets them be. */
+  *paid_until = MIN (*paid_until, now + burst + interval);
   if (*paid_until > now + burst)
     return is_leaked (self);
   *paid_until = MAX (*paid_until, now) + interval;
