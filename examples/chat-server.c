@@ -86,7 +86,7 @@ name_of (EsPeer *member)
 
 /* (transfer full) (nullable) */
 static EsPeer *
-chat_find_name (Chat *self, const char *name)
+chat_find_name (Chat *self, const char *name, gsize size)
 {
   GListModel *members = es_udp_server_get_peers (self->server);
 
@@ -94,7 +94,7 @@ chat_find_name (Chat *self, const char *name)
     {
       g_autoptr (EsPeer) member = g_list_model_get_item (members, i);
 
-      if (g_str_equal (name_of (member), name))
+      if (strlen (name_of (member)) == size && memcmp (name_of (member), name, size) == 0)
         return g_steal_pointer (&member);
     }
   return NULL;
@@ -146,7 +146,7 @@ handle_join (Chat *self, GSocketAddress *address, EsPeer *sender, const char *te
 {
   gsize name_size = size_of_line (text, size);
   g_autofree char *name = g_strndup (text, name_size);
-  g_autoptr (EsPeer) namesake = chat_find_name (self, name);
+  g_autoptr (EsPeer) namesake = chat_find_name (self, text, name_size);
 
   if (sender != NULL)
     chat_answer (self, "JERR ALREADY JOINED", address);
@@ -175,24 +175,24 @@ handle_message_to_all (Chat *self, GSocketAddress *address, EsPeer *sender, cons
   return TRUE;
 }
 
-/* Finds the end of the parenthesis that text starts with, and what follows it after a space. */
+/* Measures the name in parentheses that text starts with. Returns what follows after a space. */
 static const char *
-split_name (const char *text, gsize size, char **name)
+split_name (const char *text, gsize size, gsize *name_size)
 {
   const char *end = size > 0 && text[0] == '(' ? memchr (text, ')', size) : NULL;
 
   if (end == NULL || (end + 1 < text + size && end[1] != ' '))
     return NULL;
 
-  *name = g_strndup (text + 1, end - text - 1);
+  *name_size = end - text - 1;
   return MIN (end + 2, text + size);
 }
 
 static gboolean
 handle_message_to_one (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size)
 {
-  g_autofree char *name = NULL;
-  const char *private_text = split_name (text, size, &name);
+  gsize name_size = 0;
+  const char *private_text = split_name (text, size, &name_size);
   g_autoptr (GBytes) message = NULL;
   g_autoptr (EsPeer) receiver = NULL;
 
@@ -204,7 +204,7 @@ handle_message_to_one (Chat *self, GSocketAddress *address, EsPeer *sender, cons
   if (private_text == NULL)
     return FALSE;
 
-  receiver = chat_find_name (self, name);
+  receiver = chat_find_name (self, text + 1, name_size);
   if (receiver == NULL)
     {
       chat_answer (self, "MERR NO SUCH NAME", address);

@@ -120,18 +120,29 @@ read_local_ip6 (EsLocal *local,
   local->ip6 = info->ipi6_addr;
 }
 
+/* Whether a control message is of this kind, and whole: the kernel cuts the last one that has room. */
+static gboolean
+is_control (const struct cmsghdr *control,
+            int level,
+            int type,
+            gsize size)
+{
+  return control->cmsg_level == level && control->cmsg_type == type && control->cmsg_len >= CMSG_LEN (size);
+}
+
 static void
 read_control (EsSlot *slot,
               struct cmsghdr *control)
 {
-  if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO)
-    slot->segment_size = MAX (0, *(const int *) (const void *) CMSG_DATA (control));
-  else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO)
-    read_local_ip6 (&slot->local, (const void *) CMSG_DATA (control));
-  else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO)
-    {
-      const struct in_pktinfo *info = (const void *) CMSG_DATA (control);
+  gconstpointer data = CMSG_DATA (control);
+  const struct in_pktinfo *info = data;
 
+  if (is_control (control, SOL_UDP, UDP_GRO, sizeof (int)))
+    slot->segment_size = MAX (0, *(const int *) data);
+  else if (is_control (control, IPPROTO_IPV6, IPV6_PKTINFO, sizeof (struct in6_pktinfo)))
+    read_local_ip6 (&slot->local, data);
+  else if (is_control (control, IPPROTO_IP, IP_PKTINFO, sizeof *info))
+    {
       slot->local.family = AF_INET;
       slot->local.ip4 = info->ipi_spec_dst;
       slot->is_to_many = info->ipi_addr.s_addr != info->ipi_spec_dst.s_addr;
