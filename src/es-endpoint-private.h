@@ -4,6 +4,7 @@
 
 #include "es-endpoint.h"
 
+#include "es-home.h"
 #include "es-lane.h"
 #include "es-socket.h"
 
@@ -48,15 +49,27 @@ EsEndpointClassPrivate *es_endpoint_class_get_private (EsEndpointClass *klass);
 void es_endpoint_set_limited (EsEndpoint *self,
                               gboolean is_limited);
 
+gboolean es_endpoint_is_limited (EsEndpoint *self);
+
+/* Whether so many bytes may be sent to an address. Thread-safe. */
+gboolean es_endpoint_may_send (EsEndpoint *self,
+                               GSocketAddress *address,
+                               gsize size,
+                               GError **error);
+
+/* (transfer full) (nullable) The first lane that is at work. Thread-safe. */
+EsLane *es_endpoint_ref_first_lane (EsEndpoint *self);
+
+/* (transfer full) (nullable) The lane that a send of the calling thread takes. Thread-safe. */
+EsLane *es_endpoint_ref_sending_lane (EsEndpoint *self,
+                                      GError **error);
+
 /* (transfer full) The endpoint's main context. Thread-safe. */
 GMainContext *es_endpoint_ref_context (EsEndpoint *self);
 
 /* (transfer full) (nullable) Enters the endpoint's context if this is the thread that runs it, or
- * started the endpoint and nobody else runs it now. */
+ * started the endpoint and nobody else runs it now. es_home_leave() leaves it. */
 GMainContext *es_endpoint_enter_context (EsEndpoint *self);
-
-/* Leaves the context that was entered (transfer full). */
-void es_endpoint_leave_context (GMainContext *context);
 
 /* Reads what waits, in the endpoint's context, without calling a handler: what @take does not take
  * is delivered later. */

@@ -4,15 +4,15 @@
 
 #include "es-endpoint-private.h"
 
-#include "es-address-private.h"
-#include "es-crew.h"
-#include "es-job-private.h"
+#include "es-address.h"
+#include "es-home.h"
+#include "es-job-list.h"
 #include "es-marshal.h"
-#include "es-multicast.h"
+#include "es-roster.h"
 #include "es-stats-private.h"
+#include "es-tidings.h"
 
 #include <stdatomic.h>
-#include <string.h>
 
 /**
  * EsEndpoint:
@@ -52,12 +52,6 @@
 #define DEFAULT_MAX_THREADS 16
 #define MAX_MAX_THREADS 1024
 #define MAX_MESSAGE_SIZE 65535
-#define MAX_TIDINGS 64
-
-/* The longest payloads: 65535 bytes less the headers of UDP and IPv4, or of UDP alone, since that
- * of IPv6 does not count (RFC 768, 791, 8200). */
-#define MAX_IP4_PAYLOAD 65507
-#define MAX_IP6_PAYLOAD 65527
 
 /* A direct handler. One that was replaced may still be running, so it is kept. */
 typedef struct
@@ -71,6 +65,10 @@ typedef struct
 {
   /* Set when made, then only read. */
   EsEndpointClassPrivate *vtable; /* (borrowed) */
+  EsHome *home;                   /* (owned) */
+  EsTidings *tidings;             /* (owned) */
+  EsRoster *roster;               /* (owned) */
+  EsJobList *jobs;                /* (owned) */
 
   /* Set before start, then only read. */
   gboolean threaded;
@@ -89,8 +87,6 @@ typedef struct
   /* Any thread. */
   atomic_bool is_heard;   /* somebody may listen to messages, as of the last dispatch */
   atomic_bool is_limited; /* the subclass is to be asked before a send */
-  atomic_uint n_job_threads;
-  atomic_uint n_tidings; /* how many workers' tidings wait to be told */
 
   /* Under the start lock, which comes first. */
   GMutex start_lock;
@@ -98,16 +94,9 @@ typedef struct
 
   /* Under the lock. */
   GMutex lock;
-  GMainContext *context; /* (owned) */
-  GThread *home;         /* (borrowed) only compared: the thread that started the endpoint */
-  EsCrew *crew;          /* (owned) (nullable) while it runs */
-  GPtrArray *leaving;    /* (owned) of EsCrew, that were replaced and are being closed */
-  guint run;             /* counts the starts */
-  EsStats past;          /* of the runs that ended */
-  guint n_stops;         /* so far */
-  gboolean is_quitting;  /* the es_endpoint_run() that runs, or the next one, is to end */
-  GCond job_gone;
-  GPtrArray *jobs; /* (owned) of (owned) EsJob, that run or may still be started */
+  guint run;            /* counts the starts */
+  guint n_stops;        /* so far */
+  gboolean is_quitting; /* the es_endpoint_run() that runs, or the next one, is to end */
 } EsEndpointPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_CODE (EsEndpoint,
@@ -151,43 +140,7 @@ get_private (EsEndpoint *self)
 GMainContext *
 es_endpoint_ref_context (EsEndpoint *self)
 {
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-
-  return g_main_context_ref (priv->context);
-}
-
-static gboolean
-owns_context (EsEndpoint *self)
-{
-  g_autoptr (GMainContext) context = es_endpoint_ref_context (self);
-
-  return g_main_context_is_owner (context);
-}
-
-static EsLane *
-ref_lane (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-
-  return priv->crew != NULL ? es_lane_ref (es_crew_get_first_lane (priv->crew)) : NULL;
-}
-
-/* Runs a function in the endpoint's context. It is never run before this returns, whoever calls,
- * and holds a reference until then. */
-static void
-invoke_later (EsEndpoint *self,
-              GSourceFunc func,
-              gpointer data,
-              GDestroyNotify destroy)
-{
-  g_autoptr (GMainContext) context = es_endpoint_ref_context (self);
-  g_autoptr (GSource) source = g_idle_source_new ();
-
-  g_source_set_priority (source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (source, func, data, destroy);
-  g_source_attach (source, context);
+  return es_home_ref_context (get_private (self)->home);
 }
 
 static void
@@ -201,73 +154,15 @@ tell_state (EsEndpoint *self)
     priv->vtable->restate (self);
 }
 
-/* What a worker has to tell in the endpoint's context. */
-typedef struct
-{
-  EsEndpoint *self;        /* (owned) */
-  GError *error;           /* (owned) (nullable) NULL: that there is room again */
-  GSocketAddress *address; /* (owned) (nullable) */
-} EsTiding;
-
 static void
-free_tiding (gpointer data)
-{
-  EsTiding *tiding = data;
-
-  atomic_fetch_sub (&get_private (tiding->self)->n_tidings, 1);
-  g_clear_error (&tiding->error);
-  g_clear_object (&tiding->address);
-  g_object_unref (tiding->self);
-  g_free (tiding);
-}
-
-static gboolean
-tell_tiding (gpointer data)
-{
-  EsTiding *tiding = data;
-
-  if (tiding->error != NULL)
-    g_signal_emit (tiding->self, signals[SIGNAL_ERROR], 0, tiding->error, tiding->address);
-  else
-    g_signal_emit (tiding->self, signals[SIGNAL_WRITABLE], 0);
-  return G_SOURCE_REMOVE;
-}
-
-/* Tells in the endpoint's context: at once if this is it. Of what many workers have to tell at a
- * time some errors go untold, though counted, so that strangers cannot fill the memory. */
-static void
-tell (EsEndpoint *self,
-      const GError *error,
-      GSocketAddress *address)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  EsTiding own = { self, (GError *) error, address };
-  EsTiding *tiding;
-
-  if (owns_context (self))
-    {
-      tell_tiding (&own);
-      return;
-    }
-  if (atomic_fetch_add (&priv->n_tidings, 1) >= MAX_TIDINGS && error != NULL)
-    {
-      atomic_fetch_sub (&priv->n_tidings, 1);
-      return;
-    }
-  tiding = g_new0 (EsTiding, 1);
-  tiding->self = g_object_ref (self);
-  tiding->error = error != NULL ? g_error_copy (error) : NULL;
-  tiding->address = address != NULL ? g_object_ref (address) : NULL;
-  invoke_later (self, tell_tiding, tiding, free_tiding);
-}
-
-static void
-tell_error (EsEndpoint *self,
+on_tidings (gpointer owner,
             const GError *error,
             GSocketAddress *address)
 {
-  g_debug ("%s", error->message);
-  tell (self, error, address);
+  if (error != NULL)
+    g_signal_emit (owner, signals[SIGNAL_ERROR], 0, error, address);
+  else
+    g_signal_emit (owner, signals[SIGNAL_WRITABLE], 0);
 }
 
 /* Looks once a dispatch whether anybody listens to messages, where several threads deliver: an
@@ -304,7 +199,7 @@ on_lane_drop_too_long (gpointer owner,
   error = g_error_new (G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
                        "Dropped a message of %" G_GSIZE_FORMAT " bytes from %s: At most %" G_GSIZE_FORMAT " are taken",
                        size, name, limit);
-  tell_error (owner, error, address);
+  es_tidings_tell_error (get_private (owner)->tidings, error, address);
 }
 
 static void
@@ -312,13 +207,13 @@ on_lane_fail (gpointer owner,
               const GError *error,
               GSocketAddress *address)
 {
-  tell_error (owner, error, address);
+  es_tidings_tell_error (get_private (owner)->tidings, error, address);
 }
 
 static void
 on_lane_writable (gpointer owner)
 {
-  tell (owner, NULL, NULL);
+  es_tidings_tell_room (get_private (owner)->tidings);
 }
 
 static const EsLaneFuncs lane_funcs = {
@@ -380,6 +275,7 @@ make_crew (EsEndpoint *self,
            GError **error)
 {
   EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMainContext) context = es_home_ref_context (priv->home);
   GSocket *first = sockets->pdata[0];
   EsLaneConfig config = {
     .is_adopted = is_adopted,
@@ -394,47 +290,7 @@ make_crew (EsEndpoint *self,
   read_debug_switches (&config);
   if (priv->vtable->configure != NULL)
     priv->vtable->configure (self, &config);
-  return es_crew_new (sockets, &config, &lane_funcs, G_OBJECT (self), priv->context, error);
-}
-
-/* (transfer full) (nullable) Takes the crew that was at work, and puts another (nullable) in its
- * place. */
-static EsCrew *
-replace_crew (EsEndpoint *self,
-              EsCrew *crew)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-  EsCrew *before = priv->crew;
-
-  priv->crew = crew;
-  if (before != NULL)
-    g_ptr_array_add (priv->leaving, before);
-  return before;
-}
-
-/* Ends a crew (nullable), and takes over what it counted, without a moment when that is missing. */
-static void
-dismiss_crew (EsEndpoint *self,
-              EsCrew *crew)
-{
-  EsEndpointPrivate *priv = get_private (self);
-
-  if (crew == NULL)
-    return;
-  es_crew_close (crew);
-  g_mutex_lock (&priv->lock);
-  es_crew_add_stats (crew, &priv->past);
-  g_ptr_array_remove_fast (priv->leaving, crew);
-  g_mutex_unlock (&priv->lock);
-  es_crew_free (crew);
-}
-
-static void
-add_crew_stats (gpointer crew,
-                gpointer stats)
-{
-  es_crew_add_stats (crew, stats);
+  return es_crew_new (sockets, &config, &lane_funcs, G_OBJECT (self), context, error);
 }
 
 static void
@@ -442,10 +298,8 @@ foreach_lane (EsEndpoint *self,
               void (*func) (EsLane *lane, gpointer data))
 {
   EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
 
-  if (priv->crew != NULL)
-    es_crew_foreach_lane (priv->crew, func, priv);
+  es_roster_foreach_lane (priv->roster, func, priv);
 }
 
 static void
@@ -468,30 +322,9 @@ open_crew (EsEndpoint *self,
 
   if (crew == NULL)
     return FALSE;
-  dismiss_crew (self, replace_crew (self, crew));
+  es_roster_dismiss_crew (priv->roster, es_roster_replace_crew (priv->roster, crew));
   foreach_lane (self, update_paused);
   return TRUE;
-}
-
-/* Whose an endpoint is: the context that it lives in, and the thread that started it. */
-typedef struct
-{
-  GMainContext *context; /* (owned) */
-  GThread *thread;       /* (borrowed) */
-} EsHome;
-
-/* (transfer full) Changes whose the endpoint is, and takes that over. Returns whose it was. */
-static EsHome
-replace_home (EsEndpoint *self,
-              EsHome home)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-  EsHome before = { priv->context, priv->home };
-
-  priv->context = home.context;
-  priv->home = home.thread;
-  return before;
 }
 
 /* Before the start, since a stop may be asked for as soon as anybody sees that it runs. */
@@ -512,68 +345,18 @@ start_at_home (EsEndpoint *self,
 {
   EsEndpointPrivate *priv = get_private (self);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->start_lock);
-  EsHome before;
+  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
+  GThread *thread = g_thread_self ();
 
   *is_new = !es_endpoint_is_running (self);
   if (!*is_new)
     return TRUE;
-  before = replace_home (self, (EsHome){ g_main_context_ref_thread_default (), g_thread_self () });
+  es_home_exchange (priv->home, &context, &thread);
   count_start (self);
   *is_new = open_crew (self, error);
   if (!*is_new)
-    before = replace_home (self, before);
-  g_main_context_unref (before.context);
+    es_home_exchange (priv->home, &context, &thread);
   return *is_new;
-}
-
-/* (transfer full) (nullable) */
-static EsJob *
-ref_running_job (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-
-  for (guint i = 0; i < priv->jobs->len; i++)
-    if (es_job_is_running (priv->jobs->pdata[i]))
-      return g_object_ref (priv->jobs->pdata[i]);
-  return NULL;
-}
-
-/* (transfer full) The jobs of this moment. */
-static GPtrArray *
-dup_jobs (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-  GPtrArray *jobs = g_ptr_array_new_full (priv->jobs->len, g_object_unref);
-
-  for (guint i = 0; i < priv->jobs->len; i++)
-    g_ptr_array_add (jobs, g_object_ref (priv->jobs->pdata[i]));
-  return jobs;
-}
-
-/* Asks all jobs first, so that they end side by side. */
-static void
-cancel_jobs (EsEndpoint *self)
-{
-  g_autoptr (GPtrArray) jobs = dup_jobs (self);
-
-  for (guint i = 0; i < jobs->len; i++)
-    if (es_job_is_running (jobs->pdata[i]))
-      g_cancellable_cancel (es_job_get_cancellable (jobs->pdata[i]));
-}
-
-static void
-stop_jobs (EsEndpoint *self)
-{
-  EsJob *job;
-
-  cancel_jobs (self);
-  while ((job = ref_running_job (self)) != NULL)
-    {
-      es_job_stop (job);
-      g_object_unref (job);
-    }
 }
 
 static void
@@ -585,7 +368,7 @@ count_stop (EsEndpoint *self)
   priv->n_stops++;
 }
 
-/* (transfer full) (nullable) Takes the crew that was at work, and lets no send put another one to
+/* (nullable) Takes the crew that was at work, to be dismissed, and lets no send put another one to
  * work, be it that of a job which is about to end. */
 static EsCrew *
 retire_crew (EsEndpoint *self)
@@ -594,33 +377,21 @@ retire_crew (EsEndpoint *self)
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->start_lock);
 
   priv->was_stopped = TRUE;
-  return replace_crew (self, NULL);
-}
-
-/* Ends the jobs, and waits until their threads are gone. */
-static void
-end_jobs (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = NULL;
-
-  stop_jobs (self);
-  locker = g_mutex_locker_new (&priv->lock);
-  while (atomic_load (&priv->n_job_threads) > 0)
-    g_cond_wait (&priv->job_gone, &priv->lock);
+  return es_roster_replace_crew (priv->roster, NULL);
 }
 
 /* Stops, in the endpoint's context. */
 static void
 stop_here (EsEndpoint *self)
 {
+  EsEndpointPrivate *priv = get_private (self);
   EsCrew *crew = retire_crew (self);
   gboolean was_running = crew != NULL;
 
-  if (was_running && get_private (self)->vtable->give_up != NULL)
-    get_private (self)->vtable->give_up (self);
-  dismiss_crew (self, crew);
-  end_jobs (self);
+  if (was_running && priv->vtable->give_up != NULL)
+    priv->vtable->give_up (self);
+  es_roster_dismiss_crew (priv->roster, crew);
+  es_job_list_end (priv->jobs);
   if (!was_running)
     return;
   count_stop (self);
@@ -660,7 +431,7 @@ request_stop (EsEndpoint *self)
 
   request->self = g_object_ref (self);
   request->run = get_run (self);
-  invoke_later (self, stop_as_requested, request, free_stop_request);
+  es_home_call_later (get_private (self)->home, stop_as_requested, request, free_stop_request);
 }
 
 /* Whether a send may start the endpoint. */
@@ -690,120 +461,6 @@ start_by_itself (EsEndpoint *self,
   g_clear_pointer (&locker, g_mutex_locker_free);
   es_endpoint_call (self, tell_state);
   return TRUE;
-}
-
-/* (transfer full) (nullable) The lane that a send of the calling thread takes. */
-static EsLane *
-find_lane (EsEndpoint *self,
-           GError **error)
-{
-  EsLane *own = es_lane_get_dispatching (self);
-  EsLane *lane = NULL;
-
-  if (own != NULL && es_lane_is_open (own))
-    return es_lane_ref (own);
-  lane = ref_lane (self);
-  /* A handler that a stop waits for may still answer. */
-  if (lane == NULL && own != NULL)
-    return es_lane_ref (own);
-  if (lane == NULL && start_by_itself (self, error))
-    lane = ref_lane (self);
-  if (lane == NULL && (error == NULL || *error == NULL))
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The endpoint is not running");
-  return lane;
-}
-
-static gsize
-get_max_payload (GSocketAddress *address)
-{
-  GSocketFamily family = address != NULL ? g_socket_address_get_family (address) : G_SOCKET_FAMILY_IPV6;
-
-  if (family == G_SOCKET_FAMILY_IPV4)
-    return MAX_IP4_PAYLOAD;
-  return family == G_SOCKET_FAMILY_IPV6 ? MAX_IP6_PAYLOAD : G_MAXSIZE;
-}
-
-static gboolean
-check_size (gsize size,
-            gsize limit,
-            GError **error)
-{
-  if (size <= limit)
-    return TRUE;
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-               "A message of %" G_GSIZE_FORMAT " bytes is longer than the %" G_GSIZE_FORMAT " that fit in a datagram",
-               size, limit);
-  return FALSE;
-}
-
-/* How many of the messages come before the first that is too large for any network, or that may
- * not be sent, of which the error tells. */
-static guint
-count_sendable (EsEndpoint *self,
-                GBytes **messages,
-                guint n_messages,
-                GSocketAddress *address,
-                GError **error)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  gsize limit = get_max_payload (address);
-  guint n = 0;
-
-  for (; n < n_messages; n++)
-    {
-      gsize size;
-
-      g_return_val_if_fail (messages[n] != NULL, n);
-      size = g_bytes_get_size (messages[n]);
-      if (!check_size (size, limit, error))
-        break;
-      if (atomic_load (&priv->is_limited) && !priv->vtable->may_send (self, address, size, error))
-        break;
-    }
-  if (n > 0)
-    g_clear_error (error);
-  return n;
-}
-
-/* What was not accepted uses up nothing of what an address may be sent. */
-static void
-give_back_credit (GBytes **messages,
-                  guint n_accepted,
-                  guint n_sendable,
-                  GSocketAddress *address)
-{
-  for (guint i = n_accepted; i < n_sendable; i++)
-    es_address_add_credit (address, g_bytes_get_size (messages[i]));
-}
-
-static void
-explain_unsent (GError **error,
-                GSocketAddress *address)
-{
-  g_autofree char *name = es_address_describe (address);
-
-  g_prefix_error (error, "Could not send to %s: ", name);
-}
-
-static gboolean
-runs_in_own_job (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-
-  for (guint i = 0; i < priv->jobs->len; i++)
-    if (es_job_is_own_thread (priv->jobs->pdata[i]))
-      return TRUE;
-  return FALSE;
-}
-
-static void
-detach_jobs (EsEndpoint *self)
-{
-  g_autoptr (GPtrArray) jobs = dup_jobs (self);
-
-  for (guint i = 0; i < jobs->len; i++)
-    es_job_detach (jobs->pdata[i]);
 }
 
 /* Changes a property's value. Returns whether it was another. */
@@ -891,8 +548,10 @@ es_endpoint_constructed (GObject *object)
 static gboolean
 runs_in_own_thread (EsEndpoint *self)
 {
-  return runs_in_own_job (self) ||
-         (es_lane_is_own_thread (self) && !owns_context (self));
+  EsEndpointPrivate *priv = get_private (self);
+
+  return es_job_list_has_own_thread (priv->jobs) ||
+         (es_lane_is_own_thread (self) && !es_home_is_here (priv->home));
 }
 
 static void
@@ -907,7 +566,8 @@ static void
 es_endpoint_dispose (GObject *object)
 {
   EsEndpoint *self = ES_ENDPOINT (object);
-  g_autoptr (GMainContext) context = es_endpoint_ref_context (self);
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMainContext) context = es_home_ref_context (priv->home);
 
   if (runs_in_own_thread (self) || !g_main_context_acquire (context))
     {
@@ -916,8 +576,8 @@ es_endpoint_dispose (GObject *object)
       return;
     }
   stop_here (self);
-  detach_jobs (self);
-  end_jobs (self);
+  es_job_list_detach (priv->jobs);
+  es_job_list_end (priv->jobs);
   g_main_context_release (context);
   G_OBJECT_CLASS (es_endpoint_parent_class)->dispose (object);
 }
@@ -928,10 +588,10 @@ es_endpoint_finalize (GObject *object)
   EsEndpointPrivate *priv = get_private (ES_ENDPOINT (object));
 
   g_ptr_array_unref (priv->handlers);
-  g_ptr_array_unref (priv->jobs);
-  g_ptr_array_unref (priv->leaving);
-  g_main_context_unref (priv->context);
-  g_cond_clear (&priv->job_gone);
+  es_job_list_free (priv->jobs);
+  es_roster_free (priv->roster);
+  es_tidings_free (priv->tidings);
+  es_home_free (priv->home);
   g_mutex_clear (&priv->lock);
   g_mutex_clear (&priv->start_lock);
   G_OBJECT_CLASS (es_endpoint_parent_class)->finalize (object);
@@ -1250,12 +910,11 @@ es_endpoint_init (EsEndpoint *self)
 
   g_mutex_init (&priv->start_lock);
   g_mutex_init (&priv->lock);
-  g_cond_init (&priv->job_gone);
-  priv->context = g_main_context_ref_thread_default ();
-  priv->home = g_thread_self ();
+  priv->home = es_home_new ();
+  priv->tidings = es_tidings_new (priv->home, on_tidings, G_OBJECT (self));
+  priv->roster = es_roster_new ();
+  priv->jobs = es_job_list_new (self);
   priv->handlers = g_ptr_array_new_with_free_func (free_handler);
-  priv->leaving = g_ptr_array_new ();
-  priv->jobs = g_ptr_array_new_with_free_func (g_object_unref);
   priv->max_threads = DEFAULT_MAX_THREADS;
   priv->max_message_size = MAX_MESSAGE_SIZE;
   priv->options.receive_buffer_size = DEFAULT_BUFFER_SIZE;
@@ -1296,33 +955,59 @@ es_endpoint_set_limited (EsEndpoint *self,
   atomic_store (&get_private (self)->is_limited, is_limited);
 }
 
+gboolean
+es_endpoint_is_limited (EsEndpoint *self)
+{
+  return atomic_load_explicit (&get_private (self)->is_limited, memory_order_relaxed);
+}
+
+gboolean
+es_endpoint_may_send (EsEndpoint *self,
+                      GSocketAddress *address,
+                      gsize size,
+                      GError **error)
+{
+  return !es_endpoint_is_limited (self) ||
+         get_private (self)->vtable->may_send (self, address, size, error);
+}
+
+EsLane *
+es_endpoint_ref_first_lane (EsEndpoint *self)
+{
+  return es_roster_ref_first_lane (get_private (self)->roster);
+}
+
+EsLane *
+es_endpoint_ref_sending_lane (EsEndpoint *self,
+                              GError **error)
+{
+  EsLane *own = es_lane_get_dispatching (self);
+  EsLane *lane = NULL;
+
+  if (own != NULL && es_lane_is_open (own))
+    return es_lane_ref (own);
+  lane = es_endpoint_ref_first_lane (self);
+  /* A handler that a stop waits for may still answer. */
+  if (lane == NULL && own != NULL)
+    return es_lane_ref (own);
+  if (lane == NULL && start_by_itself (self, error))
+    lane = es_endpoint_ref_first_lane (self);
+  if (lane == NULL && (error == NULL || *error == NULL))
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The endpoint is not running");
+  return lane;
+}
+
 GMainContext *
 es_endpoint_enter_context (EsEndpoint *self)
 {
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMainContext) context = es_endpoint_ref_context (self);
-  gboolean is_home;
-
-  g_mutex_lock (&priv->lock);
-  is_home = g_thread_self () == priv->home;
-  g_mutex_unlock (&priv->lock);
-  if (!g_main_context_is_owner (context) && !is_home)
-    return NULL;
-  return g_main_context_acquire (context) ? g_steal_pointer (&context) : NULL;
-}
-
-void
-es_endpoint_leave_context (GMainContext *context)
-{
-  g_main_context_release (context);
-  g_main_context_unref (context);
+  return es_home_enter (get_private (self)->home);
 }
 
 void
 es_endpoint_receive_aside (EsEndpoint *self,
                            gboolean (*take) (gpointer self, GBytes *message, GSocketAddress *address))
 {
-  g_autoptr (EsLane) lane = ref_lane (self);
+  g_autoptr (EsLane) lane = es_endpoint_ref_first_lane (self);
 
   if (lane != NULL)
     es_lane_receive_aside (lane, take);
@@ -1363,14 +1048,14 @@ es_endpoint_call (EsEndpoint *self,
     {
       g_object_ref (self);
       func (self);
-      es_endpoint_leave_context (context);
+      es_home_leave (context);
       g_object_unref (self);
       return;
     }
   call = g_new0 (EsCall, 1);
   call->self = g_object_ref (self);
   call->func = func;
-  invoke_later (self, make_call, call, free_call);
+  es_home_call_later (get_private (self)->home, make_call, call, free_call);
 }
 
 void
@@ -1378,7 +1063,7 @@ es_endpoint_run_burst (EsEndpoint *self,
                        void (*func) (gpointer data),
                        gpointer data)
 {
-  g_autoptr (EsLane) lane = find_lane (self, NULL);
+  g_autoptr (EsLane) lane = es_endpoint_ref_sending_lane (self, NULL);
 
   if (lane != NULL)
     es_lane_run_burst (lane, func, data);
@@ -1432,12 +1117,14 @@ es_endpoint_start (EsEndpoint *self,
 void
 es_endpoint_stop (EsEndpoint *self)
 {
+  EsEndpointPrivate *priv;
   GMainContext *context;
 
   g_return_if_fail (ES_IS_ENDPOINT (self));
 
   /* A job that started the endpoint cannot wait for itself. */
-  context = runs_in_own_job (self) ? NULL : es_endpoint_enter_context (self);
+  priv = get_private (self);
+  context = es_job_list_has_own_thread (priv->jobs) ? NULL : es_home_enter (priv->home);
   if (context == NULL)
     {
       request_stop (self);
@@ -1445,7 +1132,7 @@ es_endpoint_stop (EsEndpoint *self)
     }
   g_object_ref (self);
   stop_here (self);
-  es_endpoint_leave_context (context);
+  es_home_leave (context);
   g_object_unref (self);
 }
 
@@ -1462,14 +1149,9 @@ es_endpoint_stop (EsEndpoint *self)
 gboolean
 es_endpoint_is_running (EsEndpoint *self)
 {
-  EsEndpointPrivate *priv;
-  g_autoptr (GMutexLocker) locker = NULL;
-
   g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
 
-  priv = get_private (self);
-  locker = g_mutex_locker_new (&priv->lock);
-  return priv->crew != NULL;
+  return es_roster_has_crew (get_private (self)->roster);
 }
 
 static guint
@@ -1540,7 +1222,7 @@ es_endpoint_run (EsEndpoint *self,
     g_main_context_iteration (context, TRUE);
   end_run (self);
   stop_here (self);
-  es_endpoint_leave_context (context);
+  es_home_leave (context);
   return TRUE;
 }
 
@@ -1557,152 +1239,15 @@ es_endpoint_quit (EsEndpoint *self)
 {
   EsEndpointPrivate *priv;
   g_autoptr (GMutexLocker) locker = NULL;
+  g_autoptr (GMainContext) context = NULL;
 
   g_return_if_fail (ES_IS_ENDPOINT (self));
 
   priv = get_private (self);
   locker = g_mutex_locker_new (&priv->lock);
   priv->is_quitting = TRUE;
-  g_main_context_wakeup (priv->context);
-}
-
-/**
- * es_endpoint_send:
- * @self: an endpoint
- * @message: the message; a reference is taken where it has to wait
- * @address: (nullable): the receiver, or %NULL for the server that a client is connected to
- * @error: return location for a #GError
- *
- * Sends a message.
- *
- * Called from a handler, the message leaves together with others at the end of the dispatch, which
- * is at most a batch of messages away; from anywhere else it leaves at once. Messages to one
- * receiver leave in the order in which they were sent; with several workers, in that of each thread. An answer to the address of a message
- * leaves from the local address that the message was sent to.
- *
- * Thread-safe. Errors: %G_IO_ERROR_CLOSED if the endpoint does not run, %G_IO_ERROR_NOT_CONNECTED
- * if there is no server to take for %NULL, %G_IO_ERROR_MESSAGE_TOO_LARGE for more than 65507 bytes
- * over IPv4 or 65527 over IPv6, %G_IO_ERROR_WOULD_BLOCK if more messages wait than the queue holds
- * (see [signal@Endpoint::writable]), or what the kernel says of this receiver, such as
- * %G_IO_ERROR_NETWORK_UNREACHABLE. What the kernel says later comes by [signal@Endpoint::error].
- *
- * Returns: %TRUE if the message was accepted for sending
- */
-gboolean
-es_endpoint_send (EsEndpoint *self,
-                  GBytes *message,
-                  GSocketAddress *address,
-                  GError **error)
-{
-  EsLane *lane = es_lane_get_dispatching (self);
-
-  g_return_val_if_fail (message != NULL, FALSE);
-
-  /* An answer from a handler takes a shorter way. */
-  if (lane != NULL && !atomic_load_explicit (&get_private (self)->is_limited, memory_order_relaxed) &&
-      es_lane_answer (lane, message, address))
-    return TRUE;
-  return es_endpoint_send_many (self, &message, 1, address, error) == 1;
-}
-
-/**
- * es_endpoint_send_text:
- * @self: an endpoint
- * @text: the text, sent without its NUL byte
- * @address: (nullable): the receiver, or %NULL for the server that a client is connected to
- * @error: return location for a #GError
- *
- * Sends a text, as [method@Endpoint.send] does.
- *
- * Thread-safe.
- *
- * Returns: %TRUE if the message was accepted for sending
- */
-gboolean
-es_endpoint_send_text (EsEndpoint *self,
-                       const char *text,
-                       GSocketAddress *address,
-                       GError **error)
-{
-  g_return_val_if_fail (text != NULL, FALSE);
-
-  return es_endpoint_send_data (self, (const guint8 *) text, strlen (text), address, error);
-}
-
-/**
- * es_endpoint_send_data:
- * @self: an endpoint
- * @data: (array length=size): the message, which is copied
- * @size: its size in bytes
- * @address: (nullable): the receiver, or %NULL for the server that a client is connected to
- * @error: return location for a #GError
- *
- * Sends bytes, as [method@Endpoint.send] does.
- *
- * Thread-safe.
- *
- * Returns: %TRUE if the message was accepted for sending
- */
-gboolean
-es_endpoint_send_data (EsEndpoint *self,
-                       const guint8 *data,
-                       gsize size,
-                       GSocketAddress *address,
-                       GError **error)
-{
-  g_autoptr (GBytes) message = NULL;
-
-  g_return_val_if_fail (data != NULL || size == 0, FALSE);
-
-  message = g_bytes_new (data, size);
-  return es_endpoint_send (self, message, address, error);
-}
-
-/**
- * es_endpoint_send_many:
- * @self: an endpoint
- * @messages: (array length=n_messages): the messages
- * @n_messages: how many
- * @address: (nullable): the receiver of all, or %NULL for the server that a client is connected to
- * @error: return location for a #GError
- *
- * Sends messages to one receiver, as [method@Endpoint.send] does, in their order.
- *
- * Messages of one size travel together at a fraction of the cost (udp(7), UDP_SEGMENT).
- * Thread-safe. Errors: those of [method@Endpoint.send], if not even the first was accepted.
- *
- * Returns: how many messages were accepted, counted from the first; -1 if an error is set
- */
-int
-es_endpoint_send_many (EsEndpoint *self,
-                       GBytes **messages,
-                       guint n_messages,
-                       GSocketAddress *address,
-                       GError **error)
-{
-  g_autoptr (EsLane) lane = NULL;
-  g_autoptr (GError) problem = NULL;
-  guint n_sendable;
-  int n = -1;
-
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), -1);
-  g_return_val_if_fail (messages != NULL || n_messages == 0, -1);
-  g_return_val_if_fail (address == NULL || G_IS_SOCKET_ADDRESS (address), -1);
-  g_return_val_if_fail (error == NULL || *error == NULL, -1);
-
-  if (n_messages == 0)
-    return 0;
-  lane = find_lane (self, &problem);
-  n_sendable = lane != NULL ? count_sendable (self, messages, MIN (n_messages, G_MAXINT), address, &problem) : 0;
-  if (n_sendable > 0)
-    n = es_lane_send (lane, messages, n_sendable, address, &problem);
-  if (address != NULL && atomic_load (&get_private (self)->is_limited))
-    give_back_credit (messages, MAX (n, 0), n_sendable, address);
-  if (n >= 0)
-    return n;
-  explain_unsent (&problem, address);
-  g_propagate_error (error, g_steal_pointer (&problem));
-  return -1;
+  context = es_home_ref_context (priv->home);
+  g_main_context_wakeup (context);
 }
 
 /**
@@ -1736,45 +1281,6 @@ es_endpoint_set_message_func (EsEndpoint *self,
   g_atomic_pointer_set (&priv->handler, func != NULL ? handler : NULL);
 }
 
-static void
-on_job_begin (EsEndpoint *self)
-{
-  atomic_fetch_add (&get_private (self)->n_job_threads, 1);
-}
-
-/* A job has ended: nobody needs to end it any more. */
-static void
-on_job_end (EsEndpoint *self,
-            EsJob *job)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-
-  g_ptr_array_remove (priv->jobs, job);
-}
-
-static void
-on_job_gone (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-
-  atomic_fetch_sub (&priv->n_job_threads, 1);
-  g_cond_broadcast (&priv->job_gone);
-}
-
-static const EsJobFuncs job_funcs = { on_job_begin, on_job_end, on_job_gone };
-
-static void
-add_job (EsEndpoint *self,
-         EsJob *job)
-{
-  EsEndpointPrivate *priv = get_private (self);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&priv->lock);
-
-  g_ptr_array_add (priv->jobs, g_object_ref (job));
-}
-
 /**
  * es_endpoint_create_job:
  * @self: an endpoint
@@ -1801,6 +1307,7 @@ es_endpoint_create_job (EsEndpoint *self,
                         gboolean start,
                         GError **error)
 {
+  EsEndpointPrivate *priv;
   g_autoptr (EsJob) job = NULL;
 
   g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
@@ -1808,11 +1315,11 @@ es_endpoint_create_job (EsEndpoint *self,
   g_return_val_if_fail (func != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  job = es_job_new (name, self, func, user_data, destroy, &job_funcs);
-  add_job (self, job);
+  priv = get_private (self);
+  job = es_job_list_append_new (priv->jobs, name, func, user_data, destroy);
   if (!start || es_job_start (job, error))
     return g_steal_pointer (&job);
-  on_job_end (self, job);
+  es_job_list_remove (priv->jobs, job);
   return NULL;
 }
 
@@ -1833,7 +1340,7 @@ es_endpoint_get_local_address (EsEndpoint *self)
 
   g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
 
-  lane = ref_lane (self);
+  lane = es_endpoint_ref_first_lane (self);
   return lane != NULL ? es_lane_get_local_address (lane) : NULL;
 }
 
@@ -1850,19 +1357,12 @@ es_endpoint_get_local_address (EsEndpoint *self)
 EsStats *
 es_endpoint_get_stats (EsEndpoint *self)
 {
-  EsEndpointPrivate *priv;
-  g_autoptr (GMutexLocker) locker = NULL;
   EsStats *stats;
 
   g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
 
-  priv = get_private (self);
   stats = es_stats_new ();
-  locker = g_mutex_locker_new (&priv->lock);
-  es_stats_add (stats, &priv->past);
-  g_ptr_array_foreach (priv->leaving, add_crew_stats, stats);
-  if (priv->crew != NULL)
-    es_crew_add_stats (priv->crew, stats);
+  es_roster_add_stats (get_private (self)->roster, stats);
   return stats;
 }
 
@@ -1878,14 +1378,12 @@ es_endpoint_get_stats (EsEndpoint *self)
 GSocket *
 es_endpoint_get_socket (EsEndpoint *self)
 {
-  EsEndpointPrivate *priv;
-  g_autoptr (GMutexLocker) locker = NULL;
+  g_autoptr (EsLane) lane = NULL;
 
   g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
 
-  priv = get_private (self);
-  locker = g_mutex_locker_new (&priv->lock);
-  return priv->crew != NULL ? es_lane_get_socket (es_crew_get_first_lane (priv->crew)) : NULL;
+  lane = es_endpoint_ref_first_lane (self);
+  return lane != NULL ? es_lane_get_socket (lane) : NULL;
 }
 
 /**
@@ -2040,7 +1538,7 @@ es_endpoint_get_receive_buffer_size (EsEndpoint *self)
   g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
 
   priv = get_private (self);
-  lane = ref_lane (self);
+  lane = es_endpoint_ref_first_lane (self);
   return lane != NULL ? es_socket_get_receive_buffer_size (es_lane_get_socket (lane)) : priv->options.receive_buffer_size;
 }
 
@@ -2082,7 +1580,7 @@ es_endpoint_get_send_buffer_size (EsEndpoint *self)
   g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
 
   priv = get_private (self);
-  lane = ref_lane (self);
+  lane = es_endpoint_ref_first_lane (self);
   return lane != NULL ? es_socket_get_send_buffer_size (es_lane_get_socket (lane)) : priv->options.send_buffer_size;
 }
 
@@ -2214,170 +1712,4 @@ es_endpoint_set_multicast_loopback (EsEndpoint *self,
   priv = get_private (self);
   if (set_boolean (self, PROP_MULTICAST_LOOPBACK, &priv->options.multicast_loopback, multicast_loopback))
     foreach_lane (self, update_multicast_loopback);
-}
-
-/* (transfer full) (nullable) The socket that joins groups: that of the first lane, so that each
- * message is delivered once. */
-static GSocket *
-ref_group_socket (EsEndpoint *self,
-                  GError **error)
-{
-  g_autoptr (EsLane) lane = ref_lane (self);
-
-  if (lane != NULL)
-    return g_object_ref (es_lane_get_socket (lane));
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The endpoint is not running");
-  return NULL;
-}
-
-static gboolean
-change_membership (EsEndpoint *self,
-                   EsMembershipFunc change,
-                   GInetAddress *group,
-                   GInetAddress *source,
-                   const char *interface_name,
-                   GError **error)
-{
-  g_autoptr (GSocket) socket = ref_group_socket (self, error);
-
-  return socket != NULL && es_multicast_change (socket, change, group, source, interface_name, error);
-}
-
-/**
- * es_endpoint_join_multicast:
- * @self: an endpoint that runs
- * @group: the group's address
- * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
- * @error: return location for a #GError
- *
- * Joins a multicast group: from now on its messages are heard, until the socket is
- * closed by a stop, or by a client that connects to another server.
- *
- * Messages of groups that this endpoint did not join are not heard, whoever else on this host did
- * (ip(7), IP_MULTICAST_ALL). Errors: %G_IO_ERROR_CLOSED if the endpoint does not run,
- * %G_IO_ERROR_INVALID_ARGUMENT if the address is no group, %G_IO_ERROR_NOT_FOUND if there is no such
- * interface, or what the kernel says.
- *
- * Returns: %TRUE if the group was joined on one interface at least
- */
-gboolean
-es_endpoint_join_multicast (EsEndpoint *self,
-                            GInetAddress *group,
-                            const char *interface_name,
-                            GError **error)
-{
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
-  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return change_membership (self, es_multicast_join, group, NULL, interface_name, error);
-}
-
-/**
- * es_endpoint_leave_multicast:
- * @self: an endpoint that runs
- * @group: the group's address
- * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
- * @error: return location for a #GError
- *
- * Leaves a multicast group that was joined in the same way. Errors: those of
- * [method@Endpoint.join_multicast].
- *
- * Returns: %TRUE if the group was left on one interface at least
- */
-gboolean
-es_endpoint_leave_multicast (EsEndpoint *self,
-                             GInetAddress *group,
-                             const char *interface_name,
-                             GError **error)
-{
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
-  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return change_membership (self, es_multicast_leave, group, NULL, interface_name, error);
-}
-
-/**
- * es_endpoint_join_multicast_ssm:
- * @self: an endpoint that runs
- * @group: the group's address
- * @source: the sender's address
- * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
- * @error: return location for a #GError
- *
- * Joins a multicast group for the messages of one sender (RFC 4607, source-specific multicast).
- * Errors: those of [method@Endpoint.join_multicast].
- *
- * Returns: %TRUE if the group was joined on one interface at least
- */
-gboolean
-es_endpoint_join_multicast_ssm (EsEndpoint *self,
-                                GInetAddress *group,
-                                GInetAddress *source,
-                                const char *interface_name,
-                                GError **error)
-{
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
-  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
-  g_return_val_if_fail (G_IS_INET_ADDRESS (source), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return change_membership (self, es_multicast_join, group, source, interface_name, error);
-}
-
-/**
- * es_endpoint_leave_multicast_ssm:
- * @self: an endpoint that runs
- * @group: the group's address
- * @source: the sender's address
- * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for every one that can
- * @error: return location for a #GError
- *
- * Leaves a multicast group that was joined for the messages of one sender. Errors: those of
- * [method@Endpoint.join_multicast].
- *
- * Returns: %TRUE if the group was left on one interface at least
- */
-gboolean
-es_endpoint_leave_multicast_ssm (EsEndpoint *self,
-                                 GInetAddress *group,
-                                 GInetAddress *source,
-                                 const char *interface_name,
-                                 GError **error)
-{
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
-  g_return_val_if_fail (G_IS_INET_ADDRESS (group), FALSE);
-  g_return_val_if_fail (G_IS_INET_ADDRESS (source), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  return change_membership (self, es_multicast_leave, group, source, interface_name, error);
-}
-
-/**
- * es_endpoint_set_multicast_interface:
- * @self: an endpoint that runs
- * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for the one that the routes say
- * @error: return location for a #GError
- *
- * Chooses the interface that messages to groups leave by (ip(7), IP_MULTICAST_IF; ipv6(7),
- * IPV6_MULTICAST_IF), until the next stop.
- *
- * Errors: %G_IO_ERROR_CLOSED if the endpoint does not run, %G_IO_ERROR_NOT_FOUND if there is no such
- * interface.
- *
- * Returns: %TRUE if it was chosen
- */
-gboolean
-es_endpoint_set_multicast_interface (EsEndpoint *self,
-                                     const char *interface_name,
-                                     GError **error)
-{
-  g_autoptr (GSocket) socket = NULL;
-
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  socket = ref_group_socket (self, error);
-  return socket != NULL && es_multicast_set_interface (socket, interface_name, error);
 }

@@ -4,17 +4,17 @@
 
 #include "es-job.h"
 
-/* What an endpoint is told of its jobs. It outlives them until it is told that their threads are
- * gone. */
+/* What the owner of jobs is told. It outlives them until it is told that their threads are gone, or
+ * has detached them. */
 typedef struct
 {
   /* A thread is about to start. */
-  void (*begin) (EsEndpoint *endpoint);
-  /* In the job's thread: its function has returned. */
-  void (*end) (EsEndpoint *endpoint,
+  void (*begin) (gpointer owner);
+  /* The function has returned, in the job's thread, or it will never run. */
+  void (*end) (gpointer owner,
                EsJob *job);
-  /* In the job's thread: it holds nothing any more. */
-  void (*gone) (EsEndpoint *endpoint);
+  /* The thread holds nothing any more. */
+  void (*gone) (gpointer owner);
 } EsJobFuncs;
 
 EsJob *es_job_new (const char *name,
@@ -22,7 +22,8 @@ EsJob *es_job_new (const char *name,
                    EsJobFunc func,
                    gpointer user_data,
                    GDestroyNotify destroy,
-                   const EsJobFuncs *funcs);
+                   const EsJobFuncs *funcs,
+                   gpointer owner);
 
 void es_job_detach (EsJob *self);
 

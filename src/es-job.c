@@ -55,8 +55,9 @@ struct _EsJob
   gpointer user_data;
   GDestroyNotify destroy;  /* (nullable) */
   const EsJobFuncs *funcs; /* (borrowed) */
+  gpointer owner;          /* (borrowed) gone with the endpoint */
 
-  /* Under the lock. */
+  /* Under the lock, which comes before the owner's. */
   GMutex lock;
   GCond changed;
   EsEndpoint *endpoint; /* (borrowed) (nullable) gone */
@@ -136,7 +137,8 @@ es_job_new (const char *name,
             EsJobFunc func,
             gpointer user_data,
             GDestroyNotify destroy,
-            const EsJobFuncs *funcs)
+            const EsJobFuncs *funcs,
+            gpointer owner)
 {
   EsJob *self = g_object_new (ES_TYPE_JOB, NULL);
 
@@ -146,6 +148,7 @@ es_job_new (const char *name,
   self->user_data = user_data;
   self->destroy = destroy;
   self->funcs = funcs;
+  self->owner = owner;
   return self;
 }
 
@@ -172,18 +175,18 @@ static gpointer
 run_job (gpointer data)
 {
   EsJob *self = data;
-  EsEndpoint *endpoint = self->endpoint;
   const EsJobFuncs *funcs = self->funcs;
+  gpointer owner = self->owner;
 
-  self->func (self, endpoint, self->user_data);
+  self->func (self, self->endpoint, self->user_data);
   release_user_data (self);
-  funcs->end (endpoint, self);
+  funcs->end (owner, self);
   g_mutex_lock (&self->lock);
   self->state = ES_JOB_ENDED;
   g_cond_broadcast (&self->changed);
   g_mutex_unlock (&self->lock);
   g_object_unref (self);
-  funcs->gone (endpoint);
+  funcs->gone (owner);
   return NULL;
 }
 
@@ -227,13 +230,11 @@ es_job_start (EsJob *self,
   if (!check_startable (self, error))
     return FALSE;
   g_strlcpy (name, self->name, sizeof name);
-  self->funcs->begin (self->endpoint);
+  self->funcs->begin (self->owner);
   self->thread = g_thread_try_new (name, run_job, self, error);
   if (self->thread == NULL)
     {
-      /* Not under the lock, which comes behind the endpoint's own. */
-      g_clear_pointer (&locker, g_mutex_locker_free);
-      self->funcs->gone (self->endpoint);
+      self->funcs->gone (self->owner);
       g_prefix_error (error, "Could not start job “%s”: ", self->name);
       return FALSE;
     }

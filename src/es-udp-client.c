@@ -758,7 +758,7 @@ wait_for_result (EsUdpClient *self,
   if (home != NULL)
     {
       wait_for_endpoint (self, context, result);
-      es_endpoint_leave_context (home);
+      es_home_leave (home);
     }
   while (*result == NULL)
     g_main_context_iteration (context, TRUE);
