@@ -257,6 +257,16 @@ wait_for_end (EsJob *self)
       }
 }
 
+/* Ends, under the lock, a job that was not started: it never will be, and nobody keeps it for that
+ * any more. */
+static void
+give_up_start (EsJob *self)
+{
+  self->state = ES_JOB_ENDED;
+  if (self->endpoint != NULL)
+    self->funcs->end (self->owner, self);
+}
+
 /**
  * es_job_stop:
  * @self: a job
@@ -275,7 +285,7 @@ es_job_stop (EsJob *self)
   g_cancellable_cancel (self->cancellable);
   g_mutex_lock (&self->lock);
   if (self->state == ES_JOB_NEW)
-    self->state = ES_JOB_ENDED;
+    give_up_start (self);
   if (self->thread != g_thread_self ())
     {
       wait_for_end (self);

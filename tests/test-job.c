@@ -160,14 +160,13 @@ test_job_stopped_before_start (void)
   EsJob *job = new_job (server, sleep_long, &notes);
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A job that was stopped is not to be started any more.");
+  g_test_summary ("A job that was stopped is not to be started any more, and nobody else keeps it.");
 
   es_job_stop (job);
   g_assert_false (es_job_start (job, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS);
 
-  g_object_unref (job);
-  g_assert_finalize_object (g_steal_pointer (&server));
+  g_assert_finalize_object (job);
   g_assert_cmpint (notes.n_begun, ==, 0);
   g_assert_cmpint (notes.n_destroyed, ==, 1);
 }
@@ -189,6 +188,24 @@ test_job_outlives_endpoint_unstarted (void)
   g_assert_false (es_job_is_running (job));
 
   assert_job_dies (job);
+  g_assert_cmpint (notes.n_destroyed, ==, 1);
+}
+
+static void
+test_job_stopped_after_endpoint (void)
+{
+  g_autoptr (EsUdpServer) server = es_udp_server_new (0);
+  Notes notes = { 0 };
+  EsJob *job = new_job (server, sleep_long, &notes);
+
+  g_test_summary ("A job that never ran may be stopped when its endpoint is gone.");
+
+  g_assert_finalize_object (g_steal_pointer (&server));
+  es_job_stop (job);
+  es_job_stop (job);
+
+  g_assert_finalize_object (job);
+  g_assert_cmpint (notes.n_begun, ==, 0);
   g_assert_cmpint (notes.n_destroyed, ==, 1);
 }
 
@@ -871,6 +888,7 @@ add_begin_tests (void)
   g_test_add_func ("/job/runs-once", test_job_runs_once);
   g_test_add_func ("/job/stopped-before-start", test_job_stopped_before_start);
   g_test_add_func ("/job/outlives-endpoint-unstarted", test_job_outlives_endpoint_unstarted);
+  g_test_add_func ("/job/stopped-after-endpoint", test_job_stopped_after_endpoint);
   g_test_add_func ("/job/runs-without-start-of-endpoint", test_job_runs_without_start_of_endpoint);
   g_test_add_func ("/job/has-name", test_job_has_name);
 }
