@@ -79,9 +79,10 @@ typedef enum
   PROP_WORKERS,
   PROP_RATE_LIMIT,
   PROP_RATE_BURST,
+  PROP_AMPLIFICATION_LIMIT,
 } EsUdpServerProperty;
 
-static GParamSpec *properties[PROP_RATE_BURST + 1];
+static GParamSpec *properties[PROP_AMPLIFICATION_LIMIT + 1];
 
 typedef enum
 {
@@ -396,6 +397,9 @@ es_udp_server_get_property (GObject *object,
     case PROP_RATE_BURST:
       g_value_set_uint (value, es_udp_server_get_rate_burst (self));
       break;
+    case PROP_AMPLIFICATION_LIMIT:
+      g_value_set_uint (value, es_udp_server_get_amplification_limit (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -429,6 +433,9 @@ es_udp_server_set_property (GObject *object,
     case PROP_RATE_BURST:
       es_udp_server_set_rate_burst (self, g_value_get_uint (value));
       break;
+    case PROP_AMPLIFICATION_LIMIT:
+      es_udp_server_set_amplification_limit (self, g_value_get_uint (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -455,6 +462,15 @@ install_rate_properties (void)
    * How many messages a host that kept within the limit may send at once. Acts at once.
    */
   properties[PROP_RATE_BURST] = g_param_spec_uint ("rate-burst", NULL, NULL, 1, MAX_RATE, DEFAULT_RATE_BURST, flags);
+
+  /**
+   * EsUdpServer:amplification-limit:
+   *
+   * How many bytes an address that is no peer may be sent for each that came from it; 0: any
+   * number. See [method@UdpServer.set_amplification_limit]. Acts at once.
+   */
+  properties[PROP_AMPLIFICATION_LIMIT] =
+    g_param_spec_uint ("amplification-limit", NULL, NULL, 0, G_MAXUINT, 0, flags);
 }
 
 static void
@@ -1059,7 +1075,23 @@ es_udp_server_set_rate_burst (EsUdpServer *self,
 }
 
 /**
- * es_udp_server_set_amplification_limit:
+ * es_udp_server_get_amplification_limit: (get-property amplification-limit)
+ * @self: a server
+ *
+ * Gets [property@UdpServer:amplification-limit].
+ *
+ * Returns: how many bytes may be sent for each that came; 0: any number
+ */
+guint
+es_udp_server_get_amplification_limit (EsUdpServer *self)
+{
+  g_return_val_if_fail (ES_IS_UDP_SERVER (self), 0);
+
+  return atomic_load (&get_private (self)->amplification_limit);
+}
+
+/**
+ * es_udp_server_set_amplification_limit: (set-property amplification-limit)
  * @self: a server
  * @factor: how many bytes may be sent for each that came; 0, the default: any number
  *
@@ -1077,6 +1109,8 @@ es_udp_server_set_amplification_limit (EsUdpServer *self,
 {
   g_return_if_fail (ES_IS_UDP_SERVER (self));
 
-  atomic_store (&get_private (self)->amplification_limit, factor);
+  if (atomic_exchange (&get_private (self)->amplification_limit, factor) == factor)
+    return;
   es_endpoint_set_limited (ES_ENDPOINT (self), factor > 0);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_AMPLIFICATION_LIMIT]);
 }

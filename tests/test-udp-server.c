@@ -498,6 +498,75 @@ test_udp_server_answers_by_another (void)
   assert_answer_comes_from (talker, own);
 }
 
+/* What strangers are sent. */
+
+static void
+count_notified (GObject *object,
+                GParamSpec *pspec,
+                gpointer user_data)
+{
+  int *n_notified = user_data;
+
+  (*n_notified)++;
+}
+
+static void
+test_udp_server_has_amplification_limit (void)
+{
+  g_autoptr (EsUdpServer) server = es_udp_server_new (0);
+  guint factor = 1;
+  int n_notified = 0;
+
+  g_test_summary ("The amplification limit is a property, which tells when it changes.");
+
+  g_signal_connect (server, "notify::amplification-limit", G_CALLBACK (count_notified), &n_notified);
+  g_object_get (server, "amplification-limit", &factor, NULL);
+  g_assert_cmpuint (factor, ==, 0);
+  es_udp_server_set_amplification_limit (server, 3);
+  es_udp_server_set_amplification_limit (server, 3);
+  g_assert_cmpuint (es_udp_server_get_amplification_limit (server), ==, 3);
+  g_assert_cmpint (n_notified, ==, 1);
+  g_object_set (server, "amplification-limit", G_MAXUINT, NULL);
+  g_assert_cmpuint (es_udp_server_get_amplification_limit (server), ==, G_MAXUINT);
+  g_assert_cmpint (n_notified, ==, 2);
+}
+
+static void
+assert_over_limit (EsUdpServer *server,
+                   GSocketAddress *address)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (es_endpoint_send_text (ES_ENDPOINT (server), "!", address, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+}
+
+static void
+test_udp_server_limits_amplification (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  g_autoptr (EsTestInbox) inbox = es_test_inbox_new (server);
+  g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
+  g_autoptr (GSocketAddress) unheard = es_test_address_of (server, "127.0.0.1");
+  GSocketAddress *address = NULL;
+
+  g_test_summary ("A stranger is sent so many times what came from it, a peer whatever there is.");
+
+  g_object_set (server, "amplification-limit", 2, NULL);
+  es_test_say (talker, "hello");
+  es_test_wait_until (es_test_inbox_get_n (inbox) == 1);
+  address = es_test_inbox_get_address (inbox, 0);
+  g_assert_true (es_endpoint_send_text (ES_ENDPOINT (server), "ten bytes.", address, NULL));
+  assert_over_limit (server, address);
+  assert_over_limit (server, unheard);
+
+  g_object_unref (es_udp_server_add_peer (server, address));
+  g_assert_true (es_endpoint_send_text (ES_ENDPOINT (server), "!", address, NULL));
+  assert_over_limit (server, unheard);
+  g_object_set (server, "amplification-limit", 0, NULL);
+  g_assert_true (es_endpoint_send_text (ES_ENDPOINT (server), "!", unheard, NULL));
+}
+
 /* The caller's mistakes. */
 
 static void
@@ -516,6 +585,8 @@ test_udp_server_refuses_strangers (void)
       es_test_assert_critical (es_udp_server_set_address (none[i], "::"), "ES_IS_UDP_SERVER (self)");
       es_test_assert_critical (es_udp_server_get_reuse_port (none[i]), "ES_IS_UDP_SERVER (self)");
       es_test_assert_critical (es_udp_server_set_reuse_port (none[i], TRUE), "ES_IS_UDP_SERVER (self)");
+      es_test_assert_critical (es_udp_server_get_amplification_limit (none[i]), "ES_IS_UDP_SERVER (self)");
+      es_test_assert_critical (es_udp_server_set_amplification_limit (none[i], 3), "ES_IS_UDP_SERVER (self)");
     }
 }
 
@@ -572,6 +643,8 @@ main (int argc,
                         test_udp_server_answers_from_where_it_was_asked);
   g_test_add_func ("/udp-server/answers-after-restart", test_udp_server_answers_after_restart);
   g_test_add_func ("/udp-server/answers-by-another", test_udp_server_answers_by_another);
+  g_test_add_func ("/udp-server/has-amplification-limit", test_udp_server_has_amplification_limit);
+  g_test_add_func ("/udp-server/limits-amplification", test_udp_server_limits_amplification);
   g_test_add_func ("/udp-server/refuses-strangers", test_udp_server_refuses_strangers);
   g_test_add_func ("/udp-server/refuses-nothing", test_udp_server_refuses_nothing);
   return g_test_run ();

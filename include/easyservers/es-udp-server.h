@@ -111,6 +111,9 @@ void es_udp_server_set_rate_burst (EsUdpServer *self,
                                    guint rate_burst);
 
 ES_API
+guint es_udp_server_get_amplification_limit (EsUdpServer *self);
+
+ES_API
 void es_udp_server_set_amplification_limit (EsUdpServer *self,
                                             guint factor);
 
