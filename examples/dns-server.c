@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Serves the names in a file like /etc/hosts by DNS: dns-server --hosts FILE [--port N] [--workers N]
+ *
+ * The file is read again on SIGHUP. Where systemd hands over a socket, that is the one to listen at.
+ */
+
+#include "dns-message.h"
+
+#include <easyservers.h>
+
+#include <glib-unix.h>
+
+#include <locale.h>
+#include <string.h>
+
+#define USAGE "Usage: dns-server --hosts FILE [--port 0 to 65535] [--workers 1 to 256]"
+
+static char *hosts_file; /* (owned) */
+static int port = 53;
+static int n_workers = 1;
+
+static const GOptionEntry options[] = {
+  { "hosts", 'f', 0, G_OPTION_ARG_FILENAME, &hosts_file, "Serve the names in this file, which is like /etc/hosts", "FILE" },
+  { "port", 'p', 0, G_OPTION_ARG_INT, &port, "Listen on this UDP port (53); 0: on any that is free", "N" },
+  { "workers", 'w', 0, G_OPTION_ARG_INT, &n_workers, "Answer in so many threads (1)", "N" },
+  G_OPTION_ENTRY_NULL
+};
+
+/* The workers read the names while the main context may exchange them. */
+static GRWLock lock;
+static GHashTable *names; /* (owned) (nullable) */
+
+/* Adds what a line says: an address, its canonical name, and others. */
+static void
+add_line (GHashTable *to, char *line, guint number)
+{
+  const char *word = strtok (line, " \t\r");
+  g_autoptr (GInetAddress) address = word != NULL ? g_inet_address_new_from_string (word) : NULL;
+  gboolean is_canonical = TRUE;
+
+  for (word = strtok (NULL, " \t\r"); word != NULL; word = strtok (NULL, " \t\r"), is_canonical = FALSE)
+    if (address == NULL || !dns_names_add (to, word, address, is_canonical))
+      g_printerr ("%s:%u: %s is no name, or its address is none\n", hosts_file, number, word);
+}
+
+/* The names stay as they are where the file cannot be read. */
+static gboolean
+read_hosts (gpointer unused)
+{
+  g_autoptr (GHashTable) new_names = dns_names_new ();
+  g_autoptr (GHashTable) old_names = NULL;
+  g_autofree char *text = NULL;
+  g_auto (GStrv) lines = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (!g_file_get_contents (hosts_file, &text, NULL, &error))
+    {
+      g_printerr ("%s\n", error->message);
+      return G_SOURCE_CONTINUE;
+    }
+  lines = g_strsplit (text, "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      lines[i][strcspn (lines[i], "#")] = '\0';
+      add_line (new_names, lines[i], i + 1);
+    }
+  g_rw_lock_writer_lock (&lock);
+  old_names = names;
+  names = g_steal_pointer (&new_names);
+  g_rw_lock_writer_unlock (&lock);
+  g_print ("Read %s\n", hosts_file);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+answer_query (EsEndpoint *server, GBytes *query, GSocketAddress *address, EsSendFunc send, gpointer user_data)
+{
+  guint8 answer[DNS_MAX_ANSWER];
+  gsize size = 0;
+  const guint8 *data = g_bytes_get_data (query, &size);
+  g_autoptr (GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new (&lock);
+
+  size = dns_answer (names, data, size, answer);
+  if (size > 0)
+    es_endpoint_send_data (server, answer, size, address, NULL);
+}
+
+static gboolean
+quit (gpointer server)
+{
+  es_endpoint_quit (server);
+  return G_SOURCE_CONTINUE;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new ("- serve the names in a hosts file by DNS");
+  g_autoptr (EsUdpServer) server = NULL;
+  g_autoptr (GError) error = NULL;
+
+  setlocale (LC_ALL, "");
+  g_option_context_add_main_entries (context, options, NULL);
+  if (!g_option_context_parse (context, &argc, &argv, &error) || argc > 1 || hosts_file == NULL ||
+      port < 0 || port > G_MAXUINT16 || n_workers < 1 || n_workers > 256)
+    {
+      g_printerr ("%s\n", error != NULL ? error->message : USAGE);
+      return 2;
+    }
+  read_hosts (NULL);
+  server = es_udp_server_new_from_activation (NULL, NULL);
+  if (server == NULL)
+    server = es_udp_server_new (port);
+  es_udp_server_set_workers (server, n_workers);
+  es_endpoint_set_message_func (ES_ENDPOINT (server), answer_query, NULL, NULL);
+  if (names != NULL && es_endpoint_start (ES_ENDPOINT (server), &error))
+    {
+      g_unix_signal_add (SIGHUP, read_hosts, NULL);
+      g_unix_signal_add (SIGINT, quit, server);
+      g_unix_signal_add (SIGTERM, quit, server);
+      g_print ("Listening on port %u\n", es_udp_server_get_port (server));
+      es_endpoint_run (ES_ENDPOINT (server), &error);
+    }
+  if (error != NULL)
+    g_printerr ("%s\n", error->message);
+  return names == NULL || error != NULL;
+}
