@@ -12,9 +12,9 @@
  *     MSGA, MSGP unjoined     MERR JOIN FIRST
  *     anything else           nothing
  *
- * A member is a peer of the server, with its name riding on it. Who is silent for an interval is sent
- * PING, and who leaves too many of them unanswered is removed; any word is an answer. Where systemd
- * hands over a socket, that is the one to listen at.
+ * A member is a peer of the server, with its name riding on it. Who is silent for an interval is
+ * sent PING, and who leaves too many of them unanswered is removed; any word is an answer. Where
+ * systemd hands over a socket, that is the one to listen at.
  *
  * One line end after a name, EXIT or PONG is let pass, so that one can chat by nc or socat. Names
  * and texts are relayed as they are: whoever shows them on a terminal has to escape them.
@@ -160,7 +160,11 @@ handle_join (Chat *self, GSocketAddress *address, EsPeer *sender, const char *te
 }
 
 static gboolean
-handle_message_to_all (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size)
+handle_message_to_all (Chat *self,
+                       GSocketAddress *address,
+                       EsPeer *sender,
+                       const char *text,
+                       gsize size)
 {
   g_autoptr (GBytes) message = NULL;
 
@@ -189,7 +193,11 @@ split_name (const char *text, gsize size, gsize *name_size)
 }
 
 static gboolean
-handle_message_to_one (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size)
+handle_message_to_one (Chat *self,
+                       GSocketAddress *address,
+                       EsPeer *sender,
+                       const char *text,
+                       gsize size)
 {
   gsize name_size = 0;
   const char *private_text = split_name (text, size, &name_size);
@@ -239,7 +247,11 @@ handle_pong (Chat *self, GSocketAddress *address, EsPeer *sender, const char *te
 static const struct
 {
   const char *verb;
-  gboolean (*handle) (Chat *self, GSocketAddress *address, EsPeer *sender, const char *text, gsize size);
+  gboolean (*handle) (Chat *self,
+                      GSocketAddress *address,
+                      EsPeer *sender,
+                      const char *text,
+                      gsize size);
 } verbs[] = {
   { "JOIN", handle_join },
   { "MSGA", handle_message_to_all },
@@ -315,7 +327,8 @@ chat_run (Chat *self, GError **error)
   g_autoptr (GBytes) ping = g_bytes_new_static ("PING", 4);
 
   /* To remove who leaves more than so many unanswered is to remove who leaves one more. */
-  es_udp_server_set_keepalive (self->server, ping, MAX (self->ping_interval * 1000, 1), self->max_missed + 1);
+  es_udp_server_set_keepalive (self->server, ping, MAX (self->ping_interval * 1000, 1),
+                               self->max_missed + 1);
   g_signal_connect (self->server, "message-received", G_CALLBACK (on_message_received), self);
   g_signal_connect (self->server, "peer-removed", G_CALLBACK (on_peer_removed), self);
   g_signal_connect (self->server, "error", G_CALLBACK (on_error), self);
@@ -357,9 +370,9 @@ chat_parse (Chat *self, int *argc, char ***argv, GError **error)
          require (*argc == 1, "chat-server takes options only", error) &&
          require (self->port >= 0 && self->port <= G_MAXUINT16, "A port is 0 to 65535", error) &&
          require (self->ping_interval > 0 && self->ping_interval <= MAX_INTERVAL_SECONDS,
-                  "A ping interval is more than 0 and at most 86400 seconds",
-                  error) &&
-         require (self->max_missed >= 0 && self->max_missed < G_MAXINT, "The pings to let pass are 0 or more", error);
+                  "A ping interval is more than 0 and at most 86400 seconds", error) &&
+         require (self->max_missed >= 0 && self->max_missed < G_MAXINT,
+                  "The pings to let pass are 0 or more", error);
 }
 
 int

@@ -103,7 +103,8 @@ find (Discovery *self, GError **error)
 static gboolean
 parse (Discovery *self, int *argc, char ***argv, GError **error)
 {
-  g_autoptr (GOptionContext) context = g_option_context_new ("[NAME] - find services, or offer one");
+  g_autoptr (GOptionContext) context =
+    g_option_context_new ("[NAME] - find services, or offer one");
   const GOptionEntry entries[] = {
     { "interface", 'i', 0, G_OPTION_ARG_STRING, &self->interface,
       "Use this network interface alone", "INTERFACE" },

@@ -9,6 +9,7 @@ GSocket *
 es_activation_take_socket (const char *name,
                            GError **error)
 {
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "The library was built without libsystemd");
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                       "The library was built without libsystemd");
   return NULL;
 }

@@ -14,7 +14,8 @@ is_wanted (int fd,
            const char *fd_name,
            const char *name)
 {
-  return (name == NULL || g_strcmp0 (fd_name, name) == 0) && sd_is_socket (fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0;
+  return (name == NULL || g_strcmp0 (fd_name, name) == 0) &&
+         sd_is_socket (fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0;
 }
 
 /* (transfer full) The datagram socket of a name, or the first one, that systemd has handed over. */
@@ -29,8 +30,10 @@ es_activation_take_socket (const char *name,
     if (is_wanted (SD_LISTEN_FDS_START + i, names[i], name))
       return g_socket_new_from_fd (SD_LISTEN_FDS_START + i, error);
   if (name != NULL)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "No datagram socket named “%s” was handed over", name);
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                 "No datagram socket named “%s” was handed over", name);
   else
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "No datagram socket was handed over");
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                         "No datagram socket was handed over");
   return NULL;
 }

@@ -109,7 +109,8 @@ hash_sender (EsAddressBook *self,
              const EsNative *native,
              const EsLocal *local)
 {
-  guint64 sum = native->family == AF_INET ? hash_ip4 (self, native, local) : hash_ip6 (self, native, local);
+  guint64 sum = native->family == AF_INET ? hash_ip4 (self, native, local)
+                                          : hash_ip6 (self, native, local);
 
   return ((sum ^ sum >> 32) * self->mixer) >> 32;
 }

@@ -50,7 +50,8 @@ static GInetAddress *
 inet_address_of (const EsNative *native)
 {
   if (native->family == AF_INET)
-    return g_inet_address_new_from_bytes ((const guint8 *) &native->ip4.sin_addr, G_SOCKET_FAMILY_IPV4);
+    return g_inet_address_new_from_bytes ((const guint8 *) &native->ip4.sin_addr,
+                                          G_SOCKET_FAMILY_IPV4);
   return g_inet_address_new_from_bytes (native->ip6.sin6_addr.s6_addr, G_SOCKET_FAMILY_IPV6);
 }
 
@@ -63,9 +64,11 @@ es_sender_address_new (const EsNative *native,
   EsSenderAddress *self;
 
   if (native->family == AF_INET)
-    self = g_object_new (ES_TYPE_SENDER_ADDRESS, "address", inet, "port", ntohs (native->ip4.sin_port), NULL);
+    self = g_object_new (ES_TYPE_SENDER_ADDRESS, "address", inet,
+                         "port", ntohs (native->ip4.sin_port), NULL);
   else
-    self = g_object_new (ES_TYPE_SENDER_ADDRESS, "address", inet, "port", ntohs (native->ip6.sin6_port),
+    self = g_object_new (ES_TYPE_SENDER_ADDRESS, "address", inet,
+                         "port", ntohs (native->ip6.sin6_port),
                          "scope-id", native->ip6.sin6_scope_id, NULL);
   memcpy (&self->native, &native->any, native->size);
   self->local = *local;
@@ -100,7 +103,9 @@ es_sender_address_is_for (EsSenderAddress *self,
 static inline EsSenderAddress *
 cast_to_sender (GSocketAddress *address)
 {
-  return address != NULL && G_OBJECT_TYPE (address) == sender_type ? (EsSenderAddress *) address : NULL;
+  gboolean is_sender = address != NULL && G_OBJECT_TYPE (address) == sender_type;
+
+  return is_sender ? (EsSenderAddress *) address : NULL;
 }
 
 gboolean
@@ -129,7 +134,8 @@ es_address_to_route (GSocketAddress *address,
                      GError **error)
 {
   from->family = AF_UNSPEC;
-  return es_address_to_answer (address, origin, to, from) || es_native_from_address (to, address, error);
+  return es_address_to_answer (address, origin, to, from) ||
+         es_native_from_address (to, address, error);
 }
 
 void
@@ -161,7 +167,7 @@ es_address_describe (GSocketAddress *address)
   return address != NULL ? es_address_to_string (address) : g_strdup ("the connected server");
 }
 
-/* The native form, whatever endpoint the address comes from. Returns FALSE for one that has none. */
+/* The native form, whatever endpoint the address comes from. Returns FALSE for one without. */
 static gboolean
 to_native (gconstpointer address,
            EsNative *native)
@@ -214,7 +220,8 @@ es_address_equal (gconstpointer a,
 
   if (a == b)
     return TRUE;
-  return to_native (a, &native_a) && to_native (b, &native_b) && es_native_equal (&native_a, &native_b);
+  return to_native (a, &native_a) && to_native (b, &native_b) &&
+         es_native_equal (&native_a, &native_b);
 }
 
 static char *

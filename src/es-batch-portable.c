@@ -85,7 +85,8 @@ receive (EsBatch *self,
   gssize length;
 
   slot->flags = 0;
-  length = g_socket_receive_message (self->socket, &slot->address, &slot->payload, 1, NULL, NULL, &slot->flags, NULL, &self->problem);
+  length = g_socket_receive_message (self->socket, &slot->address, &slot->payload, 1, NULL, NULL,
+                                     &slot->flags, NULL, &self->problem);
   if (length >= 0)
     {
       slot->length = length;

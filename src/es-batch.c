@@ -120,14 +120,16 @@ read_local_ip6 (EsLocal *local,
   local->ip6 = info->ipi6_addr;
 }
 
-/* Whether a control message is of this kind, and whole: the kernel cuts the last one that has room. */
+/* Whether a control message is of this kind, and whole: the kernel cuts the last one that has room.
+ * */
 static gboolean
 is_control (const struct cmsghdr *control,
             int level,
             int type,
             gsize size)
 {
-  return control->cmsg_level == level && control->cmsg_type == type && control->cmsg_len >= CMSG_LEN (size);
+  return control->cmsg_level == level && control->cmsg_type == type &&
+         control->cmsg_len >= CMSG_LEN (size);
 }
 
 static void
@@ -164,7 +166,8 @@ read_header (EsBatch *self,
   slot->local.family = AF_UNSPEC;
   slot->segment_size = 0;
   slot->is_to_many = FALSE;
-  for (struct cmsghdr *control = CMSG_FIRSTHDR (header); control != NULL; control = CMSG_NXTHDR (header, control))
+  for (struct cmsghdr *control = CMSG_FIRSTHDR (header); control != NULL;
+       control = CMSG_NXTHDR (header, control))
     read_control (slot, control);
 }
 
@@ -176,7 +179,8 @@ receive (EsBatch *self)
 
   for (guint i = 0; i < MAX_INTERRUPTIONS; i++)
     {
-      n = recvmmsg (g_socket_get_fd (self->socket), self->headers, N_SLOTS, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+      n = recvmmsg (g_socket_get_fd (self->socket), self->headers, N_SLOTS,
+                    MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
       if (n >= 0 || errno != EINTR)
         return n;
     }

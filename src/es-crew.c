@@ -32,8 +32,8 @@ struct _EsCrew
   GPtrArray *workers; /* (owned) of EsWorker, at least one */
 };
 
-/* (transfer full) (nullable) A context for a worker. GLib ends the process where it has no descriptor
- * for one, and so that is found out first. */
+/* (transfer full) (nullable) A context for a worker. GLib ends the process where it has no
+ * descriptor for one, and so that is found out first. */
 static GMainContext *
 make_context (GSocket *socket,
               GError **error)
@@ -45,7 +45,8 @@ make_context (GSocket *socket,
       close (spare);
       return g_main_context_new ();
     }
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "Could not start a worker: %s", g_strerror (errno));
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "Could not start a worker: %s",
+               g_strerror (errno));
   return NULL;
 }
 
@@ -107,7 +108,8 @@ add_worker (EsCrew *self,
   worker->owner = owner;
   if (context == NULL && (worker->context = make_context (config->socket, error)) == NULL)
     return FALSE;
-  worker->lane = es_lane_new (config, funcs, owner, context != NULL ? context : worker->context, error);
+  worker->lane = es_lane_new (config, funcs, owner, context != NULL ? context : worker->context,
+                              error);
   return worker->lane != NULL && (context != NULL || start_thread (worker, error));
 }
 

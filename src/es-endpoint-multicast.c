@@ -34,7 +34,8 @@ change_membership (EsEndpoint *self,
 {
   g_autoptr (GSocket) socket = ref_group_socket (self, error);
 
-  return socket != NULL && es_multicast_change (socket, change, group, source, interface_name, error);
+  return socket != NULL &&
+         es_multicast_change (socket, change, group, source, interface_name, error);
 }
 
 /**
@@ -49,8 +50,8 @@ change_membership (EsEndpoint *self,
  *
  * Messages of groups that this endpoint did not join are not heard, whoever else on this host did
  * (ip(7), IP_MULTICAST_ALL). Errors: %G_IO_ERROR_CLOSED if the endpoint does not run,
- * %G_IO_ERROR_INVALID_ARGUMENT if the address is no group, %G_IO_ERROR_NOT_FOUND if there is no such
- * interface, or what the kernel says.
+ * %G_IO_ERROR_INVALID_ARGUMENT if the address is no group, %G_IO_ERROR_NOT_FOUND if there is no
+ * such interface, or what the kernel says.
  *
  * Returns: %TRUE if the group was joined on one interface at least
  */
@@ -151,14 +152,14 @@ es_endpoint_leave_multicast_ssm (EsEndpoint *self,
 /**
  * es_endpoint_set_multicast_interface:
  * @self: an endpoint that runs
- * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for the one that the routes say
+ * @interface_name: (nullable): the interface, such as `eth0`, or %NULL for the one that routes say
  * @error: return location for a #GError
  *
  * Chooses the interface that messages to groups leave by (ip(7), IP_MULTICAST_IF; ipv6(7),
  * IPV6_MULTICAST_IF), until the next stop.
  *
- * Errors: %G_IO_ERROR_CLOSED if the endpoint does not run, %G_IO_ERROR_NOT_FOUND if there is no such
- * interface.
+ * Errors: %G_IO_ERROR_CLOSED if the endpoint does not run, %G_IO_ERROR_NOT_FOUND if there is no
+ * such interface.
  *
  * Returns: %TRUE if it was chosen
  */

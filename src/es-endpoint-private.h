@@ -74,7 +74,7 @@ GMainContext *es_endpoint_enter_context (EsEndpoint *self);
 /* Reads what waits, in the endpoint's context, without calling a handler: what @take does not take
  * is delivered later. */
 void es_endpoint_receive_aside (EsEndpoint *self,
-                                gboolean (*take) (gpointer self, GBytes *message, GSocketAddress *address));
+                                EsTakeFunc take);
 
 /* Calls a function in the endpoint's context: at once if this is its thread, or else later. */
 void es_endpoint_call (EsEndpoint *self,

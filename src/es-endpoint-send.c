@@ -20,7 +20,8 @@
 static gsize
 get_max_payload (GSocketAddress *address)
 {
-  GSocketFamily family = address != NULL ? g_socket_address_get_family (address) : G_SOCKET_FAMILY_IPV6;
+  GSocketFamily family = address != NULL ? g_socket_address_get_family (address)
+                                         : G_SOCKET_FAMILY_IPV6;
 
   if (family == G_SOCKET_FAMILY_IPV4)
     return MAX_IP4_PAYLOAD;
@@ -35,7 +36,8 @@ check_size (gsize size,
   if (size <= limit)
     return TRUE;
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-               "A message of %" G_GSIZE_FORMAT " bytes is longer than the %" G_GSIZE_FORMAT " that fit in a datagram",
+               "A message of %" G_GSIZE_FORMAT " bytes is longer than the %" G_GSIZE_FORMAT
+               " that fit in a datagram",
                size, limit);
   return FALSE;
 }
@@ -99,8 +101,9 @@ explain_unsent (GError **error,
  *
  * Called from a handler, the message leaves together with others at the end of the dispatch, which
  * is at most a batch of messages away; from anywhere else it leaves at once. Messages to one
- * receiver leave in the order in which they were sent; with several workers, in that of each thread. An answer to the address of a message
- * leaves from the local address that the message was sent to.
+ * receiver leave in the order in which they were sent; with several workers, in that of each
+ * thread. An answer to the address of a message leaves from the local address that the message was
+ * sent to.
  *
  * Thread-safe. Errors: %G_IO_ERROR_CLOSED if the endpoint does not run, %G_IO_ERROR_NOT_CONNECTED
  * if there is no server to take for %NULL, %G_IO_ERROR_MESSAGE_TOO_LARGE for more than 65507 bytes
@@ -215,7 +218,9 @@ es_endpoint_send_many (EsEndpoint *self,
   if (n_messages == 0)
     return 0;
   lane = es_endpoint_ref_sending_lane (self, &problem);
-  n_sendable = lane != NULL ? count_sendable (self, messages, MIN (n_messages, G_MAXINT), address, &problem) : 0;
+  n_sendable = lane != NULL
+                 ? count_sendable (self, messages, MIN (n_messages, G_MAXINT), address, &problem)
+                 : 0;
   if (n_sendable > 0)
     n = es_lane_send (lane, messages, n_sendable, address, &problem);
   if (address != NULL && es_endpoint_is_limited (self))

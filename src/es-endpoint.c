@@ -103,7 +103,8 @@ G_DEFINE_ABSTRACT_TYPE_WITH_CODE (EsEndpoint,
                                   es_endpoint,
                                   G_TYPE_OBJECT,
                                   G_ADD_PRIVATE (EsEndpoint)
-                                    g_type_add_class_private (g_define_type_id, sizeof (EsEndpointClassPrivate)))
+                                    g_type_add_class_private (g_define_type_id,
+                                                              sizeof (EsEndpointClassPrivate)))
 
 typedef enum
 {
@@ -172,9 +173,10 @@ static void
 on_lane_begin (gpointer owner)
 {
   EsEndpointPrivate *priv = get_private (owner);
+  guint signal_id = signals[SIGNAL_MESSAGE_RECEIVED];
   gboolean is_heard = priv->is_alone ||
                       ES_ENDPOINT_GET_CLASS (owner)->message_received != NULL ||
-                      g_signal_has_handler_pending (owner, signals[SIGNAL_MESSAGE_RECEIVED], 0, TRUE);
+                      g_signal_has_handler_pending (owner, signal_id, 0, TRUE);
 
   atomic_store_explicit (&priv->is_heard, is_heard, memory_order_relaxed);
 }
@@ -197,7 +199,8 @@ on_lane_drop_too_long (gpointer owner,
   g_autoptr (GError) error = NULL;
 
   error = g_error_new (G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-                       "Dropped a message of %" G_GSIZE_FORMAT " bytes from %s: At most %" G_GSIZE_FORMAT " are taken",
+                       "Dropped a message of %" G_GSIZE_FORMAT
+                       " bytes from %s: At most %" G_GSIZE_FORMAT " are taken",
                        size, name, limit);
   es_tidings_tell_error (get_private (owner)->tidings, error, address);
 }
@@ -244,7 +247,8 @@ static void
 read_debug_switches (EsLaneConfig *config)
 {
   static const GDebugKey keys[] = { { "gro", 1 }, { "gso", 2 } };
-  guint disabled = g_parse_debug_string (g_getenv ("EASYSERVERS_DISABLE"), keys, G_N_ELEMENTS (keys));
+  const char *names = g_getenv ("EASYSERVERS_DISABLE");
+  guint disabled = g_parse_debug_string (names, keys, G_N_ELEMENTS (keys));
 
   config->receive_segments = (disabled & 1) == 0;
   config->send_segments = (disabled & 2) == 0;
@@ -494,35 +498,45 @@ static void
 update_receive_buffer_size (EsLane *lane,
                             gpointer data)
 {
-  es_socket_set_receive_buffer_size (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.receive_buffer_size);
+  EsEndpointPrivate *priv = data;
+
+  es_socket_set_receive_buffer_size (es_lane_get_socket (lane), priv->options.receive_buffer_size);
 }
 
 static void
 update_send_buffer_size (EsLane *lane,
                          gpointer data)
 {
-  es_socket_set_send_buffer_size (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.send_buffer_size);
+  EsEndpointPrivate *priv = data;
+
+  es_socket_set_send_buffer_size (es_lane_get_socket (lane), priv->options.send_buffer_size);
 }
 
 static void
 update_multicast_ttl (EsLane *lane,
                       gpointer data)
 {
-  es_socket_set_multicast_ttl (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.multicast_ttl);
+  EsEndpointPrivate *priv = data;
+
+  es_socket_set_multicast_ttl (es_lane_get_socket (lane), priv->options.multicast_ttl);
 }
 
 static void
 update_multicast_loopback (EsLane *lane,
                            gpointer data)
 {
-  es_socket_set_multicast_loopback (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.multicast_loopback);
+  EsEndpointPrivate *priv = data;
+
+  es_socket_set_multicast_loopback (es_lane_get_socket (lane), priv->options.multicast_loopback);
 }
 
 static void
 update_broadcast (EsLane *lane,
                   gpointer data)
 {
-  g_socket_set_broadcast (es_lane_get_socket (lane), ((EsEndpointPrivate *) data)->options.broadcast);
+  EsEndpointPrivate *priv = data;
+
+  g_socket_set_broadcast (es_lane_get_socket (lane), priv->options.broadcast);
 }
 
 static void
@@ -705,13 +719,16 @@ es_endpoint_set_property (GObject *object,
 static void
 install_state_properties (GObjectClass *object_class)
 {
+  GParamFlags read_flags = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS;
+  GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
   /**
    * EsEndpoint:running: (getter is_running)
    *
    * Whether the endpoint runs, from a start to a stop.
    */
   properties[PROP_RUNNING] =
-    g_param_spec_boolean ("running", NULL, NULL, FALSE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    g_param_spec_boolean ("running", NULL, NULL, FALSE, read_flags);
 
   /**
    * EsEndpoint:local-address: (getter get_local_address)
@@ -719,7 +736,7 @@ install_state_properties (GObjectClass *object_class)
    * The address of the endpoint's socket, or %NULL while it is stopped.
    */
   properties[PROP_LOCAL_ADDRESS] =
-    g_param_spec_object ("local-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    g_param_spec_object ("local-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, read_flags);
 
   /**
    * EsEndpoint:paused: (getter get_paused) (setter set_paused)
@@ -727,16 +744,14 @@ install_state_properties (GObjectClass *object_class)
    * Whether reading rests. Meanwhile the kernel's buffer holds what it can; what it cannot is
    * counted as dropped by the kernel. Acts at once.
    */
-  properties[PROP_PAUSED] =
-    g_param_spec_boolean ("paused", NULL, NULL, FALSE, G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_PAUSED] = g_param_spec_boolean ("paused", NULL, NULL, FALSE, flags);
 
   /**
    * EsEndpoint:broadcast: (getter get_broadcast) (setter set_broadcast)
    *
    * Whether messages may be sent to broadcast addresses (socket(7), SO_BROADCAST). Acts at once.
    */
-  properties[PROP_BROADCAST] =
-    g_param_spec_boolean ("broadcast", NULL, NULL, FALSE, G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_BROADCAST] = g_param_spec_boolean ("broadcast", NULL, NULL, FALSE, flags);
 }
 
 static void
@@ -769,7 +784,8 @@ install_delivery_properties (GObjectClass *object_class)
    * told by [signal@Endpoint::error]. Acts at the next start.
    */
   properties[PROP_MAX_MESSAGE_SIZE] =
-    g_param_spec_uint ("max-message-size", NULL, NULL, 0, MAX_MESSAGE_SIZE, MAX_MESSAGE_SIZE, flags);
+    g_param_spec_uint ("max-message-size", NULL, NULL,
+                       0, MAX_MESSAGE_SIZE, MAX_MESSAGE_SIZE, flags);
 }
 
 static void
@@ -783,7 +799,8 @@ install_multicast_properties (GObjectClass *object_class)
    * How many networks a message to a group may travel through: 1 is the local one (ip(7),
    * IP_MULTICAST_TTL; ipv6(7), IPV6_MULTICAST_HOPS). Acts at once.
    */
-  properties[PROP_MULTICAST_TTL] = g_param_spec_uint ("multicast-ttl", NULL, NULL, 0, 255, 1, flags);
+  properties[PROP_MULTICAST_TTL] =
+    g_param_spec_uint ("multicast-ttl", NULL, NULL, 0, 255, 1, flags);
 
   /**
    * EsEndpoint:multicast-loopback: (getter get_multicast_loopback) (setter set_multicast_loopback)
@@ -791,7 +808,8 @@ install_multicast_properties (GObjectClass *object_class)
    * Whether messages to a group come to its members on this host, too (ip(7), IP_MULTICAST_LOOP).
    * Acts at once.
    */
-  properties[PROP_MULTICAST_LOOPBACK] = g_param_spec_boolean ("multicast-loopback", NULL, NULL, TRUE, flags);
+  properties[PROP_MULTICAST_LOOPBACK] =
+    g_param_spec_boolean ("multicast-loopback", NULL, NULL, TRUE, flags);
 }
 
 static void
@@ -800,14 +818,15 @@ install_buffer_properties (GObjectClass *object_class)
   GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
   /**
-   * EsEndpoint:receive-buffer-size: (getter get_receive_buffer_size) (setter set_receive_buffer_size)
+   * EsEndpoint:receive-buffer-size:
    *
    * The kernel's buffer for messages that were not read yet, in bytes (socket(7), SO_RCVBUF). What
    * is set is what is asked for; while the endpoint runs, reading gives what the kernel granted.
    * Acts at once.
    */
   properties[PROP_RECEIVE_BUFFER_SIZE] =
-    g_param_spec_uint ("receive-buffer-size", NULL, NULL, 1, G_MAXINT / 2, DEFAULT_BUFFER_SIZE, flags);
+    g_param_spec_uint ("receive-buffer-size", NULL, NULL,
+                       1, G_MAXINT / 2, DEFAULT_BUFFER_SIZE, flags);
 
   /**
    * EsEndpoint:send-buffer-size: (getter get_send_buffer_size) (setter set_send_buffer_size)
@@ -862,7 +881,8 @@ install_error (EsEndpointClass *klass)
                   G_STRUCT_OFFSET (EsEndpointClass, error), NULL, NULL,
                   es_marshal_VOID__BOXED_OBJECT, G_TYPE_NONE, 2,
                   G_TYPE_ERROR | G_SIGNAL_TYPE_STATIC_SCOPE, G_TYPE_SOCKET_ADDRESS);
-  g_signal_set_va_marshaller (signals[SIGNAL_ERROR], G_TYPE_FROM_CLASS (klass), es_marshal_VOID__BOXED_OBJECTv);
+  g_signal_set_va_marshaller (signals[SIGNAL_ERROR], G_TYPE_FROM_CLASS (klass),
+                              es_marshal_VOID__BOXED_OBJECTv);
 }
 
 static void
@@ -1005,7 +1025,7 @@ es_endpoint_enter_context (EsEndpoint *self)
 
 void
 es_endpoint_receive_aside (EsEndpoint *self,
-                           gboolean (*take) (gpointer self, GBytes *message, GSocketAddress *address))
+                           EsTakeFunc take)
 {
   g_autoptr (EsLane) lane = es_endpoint_ref_first_lane (self);
 
@@ -1081,8 +1101,8 @@ es_endpoint_run_burst (EsEndpoint *self,
  * Messages are delivered as soon as that context is iterated. An endpoint that runs goes on
  * unchanged. Errors: what GIO gives for the failure, such as %G_IO_ERROR_ADDRESS_IN_USE,
  * %G_IO_ERROR_PERMISSION_DENIED for a port below 1024, %G_IO_ERROR_INVALID_ARGUMENT for an address
- * that is none, or %G_THREAD_ERROR_AGAIN if there are no more threads for a pool or for workers; the
- * endpoint then is as before.
+ * that is none, or %G_THREAD_ERROR_AGAIN if there are no more threads for a pool or for workers.
+ * The endpoint then is as before.
  *
  * Returns: %TRUE if the endpoint runs
  */
@@ -1215,7 +1235,8 @@ es_endpoint_run (EsEndpoint *self,
   context = es_endpoint_enter_context (self);
   if (context == NULL)
     {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_BUSY, "Could not run: The endpoint runs in another thread");
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                           "Could not run: The endpoint runs in another thread");
       return FALSE;
     }
   while (runs_on (self, n_stops))
@@ -1539,7 +1560,8 @@ es_endpoint_get_receive_buffer_size (EsEndpoint *self)
 
   priv = get_private (self);
   lane = es_endpoint_ref_first_lane (self);
-  return lane != NULL ? es_socket_get_receive_buffer_size (es_lane_get_socket (lane)) : priv->options.receive_buffer_size;
+  return lane != NULL ? es_socket_get_receive_buffer_size (es_lane_get_socket (lane))
+                      : priv->options.receive_buffer_size;
 }
 
 /**
@@ -1559,7 +1581,8 @@ es_endpoint_set_receive_buffer_size (EsEndpoint *self,
   g_return_if_fail (receive_buffer_size >= 1 && receive_buffer_size <= G_MAXINT / 2);
 
   priv = get_private (self);
-  if (set_uint (self, PROP_RECEIVE_BUFFER_SIZE, &priv->options.receive_buffer_size, receive_buffer_size))
+  if (set_uint (self, PROP_RECEIVE_BUFFER_SIZE, &priv->options.receive_buffer_size,
+                receive_buffer_size))
     foreach_lane (self, update_receive_buffer_size);
 }
 
@@ -1581,7 +1604,8 @@ es_endpoint_get_send_buffer_size (EsEndpoint *self)
 
   priv = get_private (self);
   lane = es_endpoint_ref_first_lane (self);
-  return lane != NULL ? es_socket_get_send_buffer_size (es_lane_get_socket (lane)) : priv->options.send_buffer_size;
+  return lane != NULL ? es_socket_get_send_buffer_size (es_lane_get_socket (lane))
+                      : priv->options.send_buffer_size;
 }
 
 /**
@@ -1710,6 +1734,7 @@ es_endpoint_set_multicast_loopback (EsEndpoint *self,
   g_return_if_fail (ES_IS_ENDPOINT (self));
 
   priv = get_private (self);
-  if (set_boolean (self, PROP_MULTICAST_LOOPBACK, &priv->options.multicast_loopback, multicast_loopback))
+  if (set_boolean (self, PROP_MULTICAST_LOOPBACK, &priv->options.multicast_loopback,
+                   multicast_loopback))
     foreach_lane (self, update_multicast_loopback);
 }

@@ -127,7 +127,8 @@ es_job_init (EsJob *self)
   g_mutex_init (&self->lock);
   g_cond_init (&self->changed);
   self->cancellable = g_cancellable_new ();
-  self->cancelled_id = g_cancellable_connect (self->cancellable, G_CALLBACK (wake_sleepers), self, NULL);
+  self->cancelled_id =
+    g_cancellable_connect (self->cancellable, G_CALLBACK (wake_sleepers), self, NULL);
 }
 
 /* (transfer full) A job that was not started. */
@@ -197,9 +198,11 @@ check_startable (EsJob *self,
   if (self->state == ES_JOB_NEW && self->endpoint != NULL)
     return TRUE;
   if (self->state == ES_JOB_NEW)
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "Could not start job “%s”: Its endpoint is gone", self->name);
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED,
+                 "Could not start job “%s”: Its endpoint is gone", self->name);
   else
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS, "Could not start job “%s”: A job runs once", self->name);
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS, "Could not start job “%s”: A job runs once",
+                 self->name);
   return FALSE;
 }
 
@@ -317,7 +320,8 @@ es_job_sleep (EsJob *self,
   g_return_val_if_fail (ES_IS_JOB (self), FALSE);
 
   locker = g_mutex_locker_new (&self->lock);
-  while (!self->is_cancelled && !self->is_woken && g_cond_wait_until (&self->changed, &self->lock, deadline))
+  while (!self->is_cancelled && !self->is_woken &&
+         g_cond_wait_until (&self->changed, &self->lock, deadline))
     ;
   self->is_woken = FALSE;
   return !self->is_cancelled;

@@ -92,9 +92,11 @@ es_keepalive_stop (EsKeepalive *self)
 void
 es_keepalive_update (EsKeepalive *self)
 {
+  gint64 due =
+    self->ping != NULL ? es_peer_table_get_next_due (self->table, self->interval) : -1;
+
   if (self->source != NULL)
-    g_source_set_ready_time (self->source,
-                             self->ping != NULL ? es_peer_table_get_next_due (self->table, self->interval) : -1);
+    g_source_set_ready_time (self->source, due);
 }
 
 /* (transfer full) (nullable) The next peer to be pinged now. */

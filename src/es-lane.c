@@ -27,8 +27,8 @@
 /* So long a dispatch reads on while more waits, so that other sources get their turn. */
 #define BUDGET_USEC 1000
 
-/* A socket that has nothing but errors to tell is asked so often in a row. Then it is left alone for
- * a while, and twice as long each time that it has still nothing else. */
+/* A socket that has nothing but errors to tell is asked so often in a row. Then it is left alone
+ * for a while, and twice as long each time that it has still nothing else. */
 #define MAX_ERRORS 8
 #define MIN_REST_USEC 1000
 #define MAX_REST_USEC G_USEC_PER_SEC
@@ -145,7 +145,8 @@ has_unread (EsLane *self)
 static gboolean
 goes_on (EsLane *self)
 {
-  return is_open (self) && (self->config.has_worker || g_atomic_int_get (&self->owner->ref_count) > 1);
+  return is_open (self) &&
+         (self->config.has_worker || g_atomic_int_get (&self->owner->ref_count) > 1);
 }
 
 static void
@@ -171,7 +172,8 @@ static gboolean
 is_within_rate (EsLane *self,
                 const EsArrival *arrival)
 {
-  return self->rate_limit == NULL || es_rate_limit_pass (self->rate_limit, arrival->sender, self->batch_time * 1000);
+  return self->rate_limit == NULL ||
+         es_rate_limit_pass (self->rate_limit, arrival->sender, self->batch_time * 1000);
 }
 
 /* (transfer full) (nullable) The message that has arrived, counted, unless it is one too many, too
@@ -193,7 +195,8 @@ take_in (EsLane *self,
   if (arrival->is_cut || arrival->size > self->config.max_message_size)
     {
       es_counter_add (&self->dropped_too_long, 1);
-      self->funcs.drop_too_long (self->owner, arrival->size, self->config.max_message_size, self->sender);
+      self->funcs.drop_too_long (self->owner, arrival->size, self->config.max_message_size,
+                                 self->sender);
       return NULL;
     }
   es_counter_add (&self->messages_received, 1);
@@ -430,7 +433,8 @@ prepare_lane (GSource *source,
   EsLane *self = lane_of (source);
 
   *timeout = get_rest (self);
-  watch (self, (wants_input (self) ? G_IO_IN : 0) | (es_outbox_is_blocked (self->outbox) ? G_IO_OUT : 0));
+  watch (self,
+         (wants_input (self) ? G_IO_IN : 0) | (es_outbox_is_blocked (self->outbox) ? G_IO_OUT : 0));
   return has_unread (self);
 }
 
@@ -486,8 +490,12 @@ on_outbox_ready (GSource *source,
   return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs lane_source_funcs = { prepare_lane, check_lane, on_lane_ready, NULL, NULL, NULL };
-static GSourceFuncs outbox_source_funcs = { prepare_outbox, check_outbox, on_outbox_ready, NULL, NULL, NULL };
+static GSourceFuncs lane_source_funcs = {
+  prepare_lane, check_lane, on_lane_ready, NULL, NULL, NULL
+};
+static GSourceFuncs outbox_source_funcs = {
+  prepare_outbox, check_outbox, on_outbox_ready, NULL, NULL, NULL
+};
 
 static GSource *
 attach_source (EsLane *self,
@@ -567,7 +575,8 @@ open_lane (EsLane *self)
   self->is_closed = FALSE;
   self->has_socket = TRUE;
   self->local_address = g_socket_get_local_address (socket, NULL);
-  self->remote_address = self->config.is_connected ? g_socket_get_remote_address (socket, NULL) : NULL;
+  self->remote_address = self->config.is_connected ? g_socket_get_remote_address (socket, NULL)
+                                                   : NULL;
   self->n_dropped_before = self->config.is_adopted ? es_socket_get_n_dropped (socket) : 0;
   self->outbox = es_outbox_new (socket, self->config.send_segments, self->context);
   self->batch = es_batch_new (socket, self->config.receive_segments);
@@ -578,15 +587,16 @@ open_lane (EsLane *self)
   self->outbox_source = attach_source (self, &outbox_source_funcs, "EsOutbox");
 }
 
-/* GLib ends the process where it finds no memory, and so it is found out first whether there is enough
- * for all that a lane makes. */
+/* GLib ends the process where it finds no memory, and so it is found out first whether there is
+ * enough for all that a lane makes. */
 static gboolean
 has_memory (GError **error)
 {
   g_autofree gpointer spare = g_try_malloc (ENOUGH_MEMORY);
 
   if (spare == NULL)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE, "Could not start: There is not enough memory");
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+                         "Could not start: There is not enough memory");
   return spare != NULL;
 }
 
@@ -679,7 +689,8 @@ fill_last (EsLane *self)
 {
   g_autoptr (GError) error = NULL;
 
-  return es_batch_fill (self->batch, &error) || (error != NULL && es_batch_fill (self->batch, NULL));
+  return es_batch_fill (self->batch, &error) ||
+         (error != NULL && es_batch_fill (self->batch, NULL));
 }
 
 /* Reads the socket to its end, so that nothing is lost uncounted. */
@@ -752,8 +763,8 @@ es_lane_begin_work (gpointer owner)
   working_for = owner;
 }
 
-/* Whether the calling thread is one that handles the owner's messages: its worker, or one that is in
- * a handler now. */
+/* Whether the calling thread is one that handles the owner's messages: its worker, or one that is
+ * in a handler now. */
 gboolean
 es_lane_is_own_thread (gpointer owner)
 {
@@ -804,13 +815,14 @@ put_aside (EsLane *self,
  * @take does not take is put aside for the next dispatch. */
 void
 es_lane_receive_aside (EsLane *self,
-                       gboolean (*take) (gpointer owner, GBytes *message, GSocketAddress *address))
+                       EsTakeFunc take)
 {
   g_autoptr (GSocketAddress) outer = NULL;
   EsArrival arrival;
 
   es_outbox_flush (self->outbox);
-  if (self->is_closed || self->aside.length >= MAX_ASIDE || (es_batch_is_read (self->batch) && !fill_batch (self)))
+  if (self->is_closed || self->aside.length >= MAX_ASIDE ||
+      (es_batch_is_read (self->batch) && !fill_batch (self)))
     return;
   /* A handler that runs now was given this one, and goes on with it. */
   outer = self->sender != NULL ? g_object_ref (self->sender) : NULL;
@@ -858,16 +870,18 @@ es_lane_send (EsLane *self,
 
   if (address == NULL && !self->config.is_connected)
     {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED, "No address was given, and there is no server to take instead");
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED,
+                           "No address was given, and there is no server to take instead");
       return -1;
     }
   if (address != NULL && !es_address_to_route (address, self->config.origin, &to, &from, error))
     return -1;
-  return es_outbox_send (self->outbox, messages, n_messages, &to, &from, dispatching_lane == self ? dispatching_hold : ES_OUTBOX_AT_ONCE, error);
+  return es_outbox_send (self->outbox, messages, n_messages, &to, &from,
+                         dispatching_lane == self ? dispatching_hold : ES_OUTBOX_AT_ONCE, error);
 }
 
-/* Sends an answer from a handler, in the thread that it runs in. Returns FALSE, and has done nothing,
- * if anything is out of the ordinary: es_lane_send() knows what then. */
+/* Sends an answer from a handler, in the thread that it runs in. Returns FALSE, and has done
+ * nothing, if anything is out of the ordinary: es_lane_send() knows what then. */
 gboolean
 es_lane_answer (EsLane *self,
                 GBytes *message,
@@ -876,7 +890,8 @@ es_lane_answer (EsLane *self,
   EsNative to;
   EsLocal from;
 
-  if (g_bytes_get_size (message) > MAX_ANSWER_SIZE || !es_address_to_answer (address, self->config.origin, &to, &from))
+  if (g_bytes_get_size (message) > MAX_ANSWER_SIZE ||
+      !es_address_to_answer (address, self->config.origin, &to, &from))
     return FALSE;
   return es_outbox_hold (self->outbox, message, &to, &from, dispatching_hold);
 }

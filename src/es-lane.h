@@ -10,8 +10,13 @@
 
 typedef struct _EsLane EsLane;
 
-/* Whom a lane delivers to: called in the lane's context, deliver in a pool's threads if the lane has
- * one. */
+/* Takes a message that came, or returns FALSE to leave it to the handlers. */
+typedef gboolean (*EsTakeFunc) (gpointer owner,
+                                GBytes *message,
+                                GSocketAddress *address);
+
+/* Whom a lane delivers to: called in the lane's context, deliver in a pool's threads if the lane
+ * has one. */
 typedef struct
 {
   /* A dispatch begins. */
@@ -73,7 +78,7 @@ void es_lane_set_paused (EsLane *self,
                          gboolean is_paused);
 
 void es_lane_receive_aside (EsLane *self,
-                            gboolean (*take) (gpointer owner, GBytes *message, GSocketAddress *address));
+                            EsTakeFunc take);
 
 void es_lane_run_burst (EsLane *self,
                         void (*func) (gpointer data),

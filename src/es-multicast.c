@@ -22,7 +22,8 @@ es_multicast_join (GSocket *socket,
                    GError **error)
 {
   if (source != NULL)
-    return es_socket_change_source_membership (socket, TRUE, group, source, if_nametoindex (interface_name), error);
+    return es_socket_change_source_membership (socket, TRUE, group, source,
+                                               if_nametoindex (interface_name), error);
   return g_socket_join_multicast_group (socket, group, FALSE, interface_name, error);
 }
 
@@ -34,7 +35,8 @@ es_multicast_leave (GSocket *socket,
                     GError **error)
 {
   if (source != NULL)
-    return es_socket_change_source_membership (socket, FALSE, group, source, if_nametoindex (interface_name), error);
+    return es_socket_change_source_membership (socket, FALSE, group, source,
+                                               if_nametoindex (interface_name), error);
   return g_socket_leave_multicast_group (socket, group, FALSE, interface_name, error);
 }
 
@@ -42,7 +44,8 @@ es_multicast_leave (GSocket *socket,
 static gboolean
 can_multicast (const struct ifaddrs *interface)
 {
-  return (interface->ifa_flags & IFF_UP) != 0 && (interface->ifa_flags & (IFF_MULTICAST | IFF_LOOPBACK)) != 0;
+  return (interface->ifa_flags & IFF_UP) != 0 &&
+         (interface->ifa_flags & (IFF_MULTICAST | IFF_LOOPBACK)) != 0;
 }
 
 /* (transfer full) (element-type utf8) The names of the interfaces that can. */
@@ -94,7 +97,8 @@ check_interface (const char *interface_name,
 {
   if (interface_name == NULL || if_nametoindex (interface_name) != 0)
     return TRUE;
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no interface “%s”", interface_name);
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no interface “%s”",
+               interface_name);
   return FALSE;
 }
 
@@ -104,7 +108,8 @@ check_group (GInetAddress *group,
 {
   if (g_inet_address_get_is_multicast (group))
     return TRUE;
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "It is not a multicast address");
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                       "It is not a multicast address");
   return FALSE;
 }
 
@@ -125,7 +130,8 @@ es_multicast_change (GSocket *socket,
   else if (is_changed)
     is_changed = change_everywhere (socket, change, group, source, error);
   if (!is_changed)
-    g_prefix_error (error, "Could not %s group %s: ", change == es_multicast_join ? "join" : "leave", name);
+    g_prefix_error (error, "Could not %s group %s: ",
+                    change == es_multicast_join ? "join" : "leave", name);
   return is_changed;
 }
 
@@ -140,6 +146,7 @@ es_multicast_set_interface (GSocket *socket,
       g_prefix_error (error, "Could not choose an interface: ");
       return FALSE;
     }
-  es_socket_set_multicast_interface (socket, interface_name != NULL ? if_nametoindex (interface_name) : 0);
+  es_socket_set_multicast_interface (socket,
+                                     interface_name != NULL ? if_nametoindex (interface_name) : 0);
   return TRUE;
 }

@@ -160,7 +160,8 @@ count_sent (EsOutbox *self,
 static gboolean
 has_much_room (EsOutbox *self)
 {
-  return self->tail - self->head < ES_OUTBOX_MAX_MESSAGES / 2 && self->n_bytes < ES_OUTBOX_MAX_BYTES / 2;
+  return self->tail - self->head < ES_OUTBOX_MAX_MESSAGES / 2 &&
+         self->n_bytes < ES_OUTBOX_MAX_BYTES / 2;
 }
 
 /* Says again what the loop is to look after. */
@@ -170,7 +171,8 @@ update_state (EsOutbox *self,
 {
   gboolean was_blocked = atomic_exchange (&self->is_blocked, is_blocked);
 
-  atomic_store_explicit (&self->held_until, self->head < self->tail && !is_blocked ? 0 : -1, memory_order_relaxed);
+  atomic_store_explicit (&self->held_until, self->head < self->tail && !is_blocked ? 0 : -1,
+                         memory_order_relaxed);
   if (is_blocked && !was_blocked)
     g_main_context_wakeup (self->context);
   if (self->is_short && has_much_room (self))
@@ -189,15 +191,16 @@ offer_once (EsOutbox *self,
   return n;
 }
 
-/* Whether the kernel told of an earlier message that nobody listened, which is not the fault of this
- * one. A Unix socket says it of this one. */
+/* Whether the kernel told of an earlier message that nobody listened, which is not the fault of
+ * this one. A Unix socket says it of this one. */
 static gboolean
 is_news (EsOutbox *self,
          const EsDeparture *departure,
          const GError *problem)
 {
   return g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) &&
-         departure->to.family != AF_UNIX && g_socket_get_family (self->socket) != G_SOCKET_FAMILY_UNIX;
+         departure->to.family != AF_UNIX &&
+         g_socket_get_family (self->socket) != G_SOCKET_FAMILY_UNIX;
 }
 
 /* Offers the queue to the kernel, and again behind news. */
@@ -253,7 +256,8 @@ static gboolean
 has_room (EsOutbox *self,
           gsize size)
 {
-  return self->tail - self->head < ES_OUTBOX_MAX_MESSAGES && self->n_bytes + size <= ES_OUTBOX_MAX_BYTES;
+  return self->tail - self->head < ES_OUTBOX_MAX_MESSAGES &&
+         self->n_bytes + size <= ES_OUTBOX_MAX_BYTES;
 }
 
 /* Makes a place at the tail: moves what is queued to the front, or grows. */
@@ -303,7 +307,8 @@ static void
 set_held (EsOutbox *self,
           EsOutboxHold hold)
 {
-  if (atomic_load_explicit (&self->held_until, memory_order_relaxed) >= 0 || atomic_load (&self->is_blocked))
+  if (atomic_load_explicit (&self->held_until, memory_order_relaxed) >= 0 ||
+      atomic_load (&self->is_blocked))
     return;
   if (hold == ES_OUTBOX_HELD)
     {
@@ -341,7 +346,8 @@ send_chunk (EsOutbox *self,
   self->is_short = self->is_short || n == 0;
   if (n == 0)
     {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "The queue of messages to send is full");
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                           "The queue of messages to send is full");
       return 0;
     }
   if (hold != ES_OUTBOX_AT_ONCE && !must_leave (self))
@@ -380,7 +386,8 @@ es_outbox_send (EsOutbox *self,
       return -1;
     }
   while (n_accepted < n_messages && problem == NULL)
-    n_accepted += send_chunk (self, messages + n_accepted, n_messages - n_accepted, to, from, hold, &problem);
+    n_accepted += send_chunk (self, messages + n_accepted, n_messages - n_accepted, to, from, hold,
+                              &problem);
   if (n_accepted > 0 || problem == NULL)
     return n_accepted;
   g_propagate_error (error, g_steal_pointer (&problem));
@@ -412,7 +419,8 @@ es_outbox_flush (EsOutbox *self)
 {
   g_autoptr (GMutexLocker) locker = NULL;
 
-  if (atomic_load_explicit (&self->held_until, memory_order_relaxed) < 0 && !atomic_load (&self->is_blocked))
+  if (atomic_load_explicit (&self->held_until, memory_order_relaxed) < 0 &&
+      !atomic_load (&self->is_blocked))
     return;
   locker = g_mutex_locker_new (&self->lock);
   flush (self, G_MAXUINT, NULL);
@@ -429,7 +437,8 @@ es_outbox_close (EsOutbox *self)
   flush (self, G_MAXUINT, NULL);
   while (self->head < self->tail && g_get_monotonic_time () < deadline)
     {
-      g_socket_condition_timed_wait (self->socket, G_IO_OUT, MAX (0, deadline - g_get_monotonic_time ()), NULL, NULL);
+      g_socket_condition_timed_wait (self->socket, G_IO_OUT,
+                                     MAX (0, deadline - g_get_monotonic_time ()), NULL, NULL);
       flush (self, G_MAXUINT, NULL);
     }
   self->counts.dropped_unsent += self->tail - self->head;

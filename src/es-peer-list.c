@@ -32,7 +32,8 @@ static gpointer
 get_item (GListModel *model,
           guint position)
 {
-  GSequenceIter *iter = g_sequence_get_iter_at_pos (ES_PEER_LIST (model)->peers, MIN (position, G_MAXINT));
+  GSequenceIter *iter = g_sequence_get_iter_at_pos (ES_PEER_LIST (model)->peers,
+                                                    MIN (position, G_MAXINT));
 
   return g_sequence_iter_is_end (iter) ? NULL : g_object_ref (g_sequence_get (iter));
 }

@@ -217,8 +217,8 @@ es_peer_table_get_next_due (EsPeerTable *self,
   return first != NULL ? es_peer_get_place (first)->last_event + interval : -1;
 }
 
-/* (transfer full) (nullable) Takes the next peer that is due for a ping, after which it is due again
- * in an interval. Who was silent too long is removed on the way. Thread-safe. */
+/* (transfer full) (nullable) Takes the next peer that is due for a ping, after which it is due
+ * again in an interval. Who was silent too long is removed on the way. Thread-safe. */
 EsPeer *
 es_peer_table_take_due (EsPeerTable *self,
                         gint64 interval,
@@ -228,7 +228,8 @@ es_peer_table_take_due (EsPeerTable *self,
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   EsPeer *first;
 
-  while ((first = g_queue_peek_head (&self->queue)) != NULL && es_peer_get_place (first)->last_event + interval <= now)
+  while ((first = g_queue_peek_head (&self->queue)) != NULL &&
+         es_peer_get_place (first)->last_event + interval <= now)
     {
       if (max_missed == 0 || es_peer_get_missed_pings (first) < max_missed)
         {

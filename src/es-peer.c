@@ -88,7 +88,8 @@ es_peer_class_init (EsPeerClass *klass)
    * The peer's address.
    */
   properties[PROP_ADDRESS] =
-    g_param_spec_object ("address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    g_param_spec_object ("address", NULL, NULL, G_TYPE_SOCKET_ADDRESS,
+                         G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
 

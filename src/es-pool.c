@@ -109,7 +109,8 @@ work_on (EsPool *self,
 {
   guint i;
 
-  while (!atomic_load (&self->is_closing) && (i = atomic_fetch_add (&group->next, 1)) < group->n_items)
+  while (!atomic_load (&self->is_closing) &&
+         (i = atomic_fetch_add (&group->next, 1)) < group->n_items)
     {
       EsPoolItem *item = &group->items[i];
 
@@ -150,12 +151,13 @@ compare_unclaimed (gconstpointer group,
   return is_claimed ((EsPoolGroup *) group);
 }
 
-/* Under the lock: sleeps until there is work, or, if it is this thread that watches, until there may
- * be. */
+/* Under the lock: sleeps until there is work, or, if it is this thread that watches, until there
+ * may be. */
 static void
 sleep_idle (EsPool *self)
 {
-  gboolean watches = !self->is_watched && g_queue_find_custom (&self->groups, NULL, compare_unclaimed) != NULL;
+  gboolean watches = !self->is_watched &&
+                     g_queue_find_custom (&self->groups, NULL, compare_unclaimed) != NULL;
 
   self->n_idle++;
   self->is_watched = self->is_watched || watches;

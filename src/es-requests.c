@@ -160,7 +160,8 @@ send_request (EsRequest *request)
   if (es_endpoint_send (request->requests->endpoint, request->message, NULL, &error))
     return;
   /* A queue that is full now may not be so when the request is sent again. */
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK) || !claim (request->requests, request))
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK) ||
+      !claim (request->requests, request))
     g_error_free (error);
   else
     finish (request, NULL, error);
@@ -206,7 +207,8 @@ end_cancelled (gpointer user_data)
 
   if (!claim (self, request))
     return G_SOURCE_REMOVE;
-  finish (request, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The request was cancelled"));
+  finish (request, NULL,
+          g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The request was cancelled"));
   activate_waiting (self);
   return G_SOURCE_REMOVE;
 }
@@ -240,9 +242,11 @@ watch_cancellable (EsRequest *request)
   request->cancelled = g_source_new (&cancelled_funcs, sizeof (GSource));
   g_source_set_static_name (request->cancelled, "EsRequest");
   g_source_set_priority (request->cancelled, g_task_get_priority (request->task));
-  g_source_set_callback (request->cancelled, end_cancelled, g_atomic_rc_box_acquire (request), unref_request);
+  g_source_set_callback (request->cancelled, end_cancelled, g_atomic_rc_box_acquire (request),
+                         unref_request);
   g_source_attach (request->cancelled, g_task_get_context (request->task));
-  request->cancelled_id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), g_source_ref (request->cancelled),
+  request->cancelled_id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled),
+                                                 g_source_ref (request->cancelled),
                                                  (GDestroyNotify) g_source_unref);
 }
 
@@ -330,7 +334,8 @@ es_requests_fail_all (EsRequests *self)
   EsRequest *request;
 
   g_mutex_lock (&self->lock);
-  while ((request = g_queue_pop_head (&self->active)) != NULL || (request = g_queue_pop_head (&self->waiting)) != NULL)
+  while ((request = g_queue_pop_head (&self->active)) != NULL ||
+         (request = g_queue_pop_head (&self->waiting)) != NULL)
     {
       request->is_pending = FALSE;
       g_queue_push_tail (&all, request);
@@ -338,7 +343,9 @@ es_requests_fail_all (EsRequests *self)
   atomic_store (&self->n_active, 0);
   g_mutex_unlock (&self->lock);
   while ((request = g_queue_pop_head (&all)) != NULL)
-    finish (request, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CLOSED, "The client was stopped before an answer came"));
+    finish (request, NULL,
+            g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CLOSED,
+                                 "The client was stopped before an answer came"));
 }
 
 /* -1: nothing is due ever. */
@@ -395,7 +402,9 @@ check (gpointer data)
       if (!is_over)
         send_request (request);
       else if (claim (self, request))
-        finish (request, NULL, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "The server did not answer in time"));
+        finish (request, NULL,
+                g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                                     "The server did not answer in time"));
       unref_request (request);
     }
   activate_waiting (self);

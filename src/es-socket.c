@@ -105,8 +105,8 @@ es_socket_set_multicast_interface (GSocket *socket,
     set_option (socket, IPPROTO_IPV6, IPV6_MULTICAST_IF, interface_index);
 }
 
-/* Joins or leaves a group for the messages of one sender, by the one call that serves both families,
- * whatever the family of the socket (RFC 3678, section 5.2). */
+/* Joins or leaves a group for the messages of one sender, by the one call that serves both
+ * families, whatever the family of the socket (RFC 3678, section 5.2). */
 gboolean
 es_socket_change_source_membership (GSocket *socket,
                                     gboolean is_to_join,
@@ -120,10 +120,13 @@ es_socket_change_source_membership (GSocket *socket,
   int level = g_inet_address_get_family (group) == G_SOCKET_FAMILY_IPV4 ? IPPROTO_IP : IPPROTO_IPV6;
   struct group_source_req request = { .gsr_interface = interface_index };
 
-  if (!g_socket_address_to_native (group_address, &request.gsr_group, sizeof request.gsr_group, error) ||
-      !g_socket_address_to_native (source_address, &request.gsr_source, sizeof request.gsr_source, error))
+  if (!g_socket_address_to_native (group_address, &request.gsr_group,
+                                   sizeof request.gsr_group, error) ||
+      !g_socket_address_to_native (source_address, &request.gsr_source,
+                                   sizeof request.gsr_source, error))
     return FALSE;
-  if (setsockopt (g_socket_get_fd (socket), level, is_to_join ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP,
+  if (setsockopt (g_socket_get_fd (socket), level,
+                  is_to_join ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP,
                   &request, sizeof request) == 0)
     return TRUE;
   g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (errno), g_strerror (errno));
@@ -222,7 +225,8 @@ es_socket_is_wildcard (GSocket *socket)
   g_autoptr (GSocketAddress) address = g_socket_get_local_address (socket, NULL);
 
   return G_IS_INET_SOCKET_ADDRESS (address) &&
-         g_inet_address_get_is_any (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
+         g_inet_address_get_is_any (
+           g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
 }
 
 /* Lets the kernel hand over equal-sized messages of one sender in one piece (udp(7), UDP_GRO). */

@@ -47,7 +47,8 @@ es_stats_add (EsStats *self,
               const EsStats *more)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (fields); i++)
-    G_STRUCT_MEMBER (guint64, self, fields[i].offset) += G_STRUCT_MEMBER (guint64, more, fields[i].offset);
+    G_STRUCT_MEMBER (guint64, self, fields[i].offset) +=
+      G_STRUCT_MEMBER (guint64, more, fields[i].offset);
 }
 
 /**

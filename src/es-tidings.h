@@ -6,7 +6,7 @@
 
 #include <gio/gio.h>
 
-/* Tells of an error at an address, which may be NULL; without an error, that there is room again. */
+/* Tells of an error at an address, which may be NULL; without an error, that there is room. */
 typedef void (*EsTidingsFunc) (gpointer owner,
                                const GError *error,
                                GSocketAddress *address);

@@ -230,7 +230,8 @@ install_properties (GObjectClass *object_class)
    * The address of the server that the client is connected to, or %NULL.
    */
   properties[PROP_REMOTE_ADDRESS] =
-    g_param_spec_object ("remote-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    g_param_spec_object ("remote-address", NULL, NULL, G_TYPE_SOCKET_ADDRESS,
+                         G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
 
   /**
    * EsUdpClient:timeout: (getter get_timeout) (setter set_timeout)
@@ -238,14 +239,16 @@ install_properties (GObjectClass *object_class)
    * How long a request waits for its answer before it is sent again the first time, in
    * milliseconds. The wait is doubled each time. Acts on the requests that come.
    */
-  properties[PROP_TIMEOUT] = g_param_spec_uint ("timeout", NULL, NULL, 1, G_MAXINT, DEFAULT_TIMEOUT_MS, flags);
+  properties[PROP_TIMEOUT] =
+    g_param_spec_uint ("timeout", NULL, NULL, 1, G_MAXINT, DEFAULT_TIMEOUT_MS, flags);
 
   /**
    * EsUdpClient:retries: (getter get_retries) (setter set_retries)
    *
    * How often a request is sent again. Acts on the requests that come.
    */
-  properties[PROP_RETRIES] = g_param_spec_uint ("retries", NULL, NULL, 0, MAX_RETRIES, DEFAULT_RETRIES, flags);
+  properties[PROP_RETRIES] =
+    g_param_spec_uint ("retries", NULL, NULL, 0, MAX_RETRIES, DEFAULT_RETRIES, flags);
 
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
@@ -254,7 +257,8 @@ static void
 es_udp_client_class_init (EsUdpClientClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
-  EsEndpointClassPrivate *endpoint_class = es_endpoint_class_get_private (ES_ENDPOINT_CLASS (klass));
+  EsEndpointClassPrivate *endpoint_class =
+    es_endpoint_class_get_private (ES_ENDPOINT_CLASS (klass));
 
   object_class->finalize = es_udp_client_finalize;
   object_class->get_property = es_udp_client_get_property;
@@ -471,7 +475,8 @@ on_next_address (GObject *source,
   g_autoptr (GTask) task = user_data;
   EsConnecting *connecting = g_task_get_task_data (task);
   GError *problem = NULL;
-  g_autoptr (GSocketAddress) address = g_socket_address_enumerator_next_finish (connecting->addresses, result, &problem);
+  g_autoptr (GSocketAddress) address =
+    g_socket_address_enumerator_next_finish (connecting->addresses, result, &problem);
 
   if (g_task_return_error_if_cancelled (task))
     {
@@ -490,8 +495,8 @@ on_next_address (GObject *source,
   if (try_server (g_task_get_source_object (task), address, &connecting->last))
     g_task_return_boolean (task, TRUE);
   else
-    g_socket_address_enumerator_next_async (connecting->addresses, g_task_get_cancellable (task), on_next_address,
-                                            g_object_ref (task));
+    g_socket_address_enumerator_next_async (connecting->addresses, g_task_get_cancellable (task),
+                                            on_next_address, g_object_ref (task));
 }
 
 /**
@@ -524,7 +529,8 @@ es_udp_client_connect_to_async (EsUdpClient *self,
   connecting->server = g_object_ref (server);
   connecting->addresses = g_socket_connectable_enumerate (server);
   g_task_set_task_data (task, connecting, free_connecting);
-  g_socket_address_enumerator_next_async (connecting->addresses, cancellable, on_next_address, task);
+  g_socket_address_enumerator_next_async (connecting->addresses, cancellable, on_next_address,
+                                          task);
 }
 
 /**
@@ -557,7 +563,8 @@ es_udp_client_connect_to_finish (EsUdpClient *self,
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for a #GError
  *
- * Connects to a server by name, see [method@UdpClient.connect_to] and [func@Gio.NetworkAddress.parse].
+ * Connects to a server by name, see [method@UdpClient.connect_to] and
+ * [func@Gio.NetworkAddress.parse].
  *
  * Errors: also %G_IO_ERROR_INVALID_ARGUMENT if the text cannot be read.
  *
@@ -732,7 +739,8 @@ wait_for_endpoint (EsUdpClient *self,
 {
   g_autoptr (GSource) timer = es_requests_attach_timer (get_private (self)->requests, context);
   GSocket *socket = es_endpoint_get_socket (ES_ENDPOINT (self));
-  g_autoptr (GSource) reader = socket != NULL ? g_socket_create_source (socket, G_IO_IN, NULL) : NULL;
+  g_autoptr (GSource) reader =
+    socket != NULL ? g_socket_create_source (socket, G_IO_IN, NULL) : NULL;
 
   if (reader != NULL)
     {
@@ -809,8 +817,8 @@ es_udp_client_request (EsUdpClient *self,
 /**
  * es_udp_client_set_match_func:
  * @self: a client
- * @match: (nullable) (scope notified) (closure user_data) (destroy destroy): tells whether a message
- *   answers a request, or %NULL to take the next message for the answer
+ * @match: (nullable) (scope notified) (closure user_data) (destroy destroy): tells whether a
+ *   message answers a request, or %NULL to take the next message for the answer
  * @user_data: data for @match
  * @destroy: (nullable): frees @user_data
  *

@@ -116,7 +116,8 @@ static gboolean
 is_any_ip6 (GSocketAddress *address)
 {
   return g_socket_address_get_family (address) == G_SOCKET_FAMILY_IPV6 &&
-         g_inet_address_get_is_any (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
+         g_inet_address_get_is_any (
+           g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address)));
 }
 
 static gboolean
@@ -148,7 +149,8 @@ open_first (EsUdpServer *self,
             const EsSocketOptions *options,
             GError **error)
 {
-  g_autoptr (GSocketAddress) any_ip4 = g_inet_socket_address_new_from_string ("0.0.0.0", get_private (self)->port);
+  g_autoptr (GSocketAddress) any_ip4 =
+    g_inet_socket_address_new_from_string ("0.0.0.0", get_private (self)->port);
   GError *problem = NULL;
   GSocket *socket = es_socket_new_bound (address, options, &problem);
 
@@ -201,7 +203,8 @@ open_all (EsUdpServer *self,
   own.reuse_port = priv->reuse_port;
   for (guint i = 0; i < priv->workers; i++)
     {
-      socket = i == 0 ? open_first (self, address, &own, error) : open_next (self, sockets->pdata[0], &own, error);
+      socket = i == 0 ? open_first (self, address, &own, error)
+                      : open_next (self, sockets->pdata[0], &own, error);
       if (socket == NULL)
         return NULL;
       g_ptr_array_add (sockets, socket);
@@ -273,9 +276,11 @@ ping_due_peers (gpointer data)
   gint64 deadline = now + PING_BUDGET_USEC;
   EsPeer *peer;
 
-  while (g_get_monotonic_time () < deadline && (peer = es_keepalive_take_due (priv->keepalive, now)) != NULL)
+  while (g_get_monotonic_time () < deadline &&
+         (peer = es_keepalive_take_due (priv->keepalive, now)) != NULL)
     {
-      es_endpoint_send (ES_ENDPOINT (self), es_keepalive_get_ping (priv->keepalive), es_peer_get_address (peer), NULL);
+      es_endpoint_send (ES_ENDPOINT (self), es_keepalive_get_ping (priv->keepalive),
+                        es_peer_get_address (peer), NULL);
       g_object_unref (peer);
     }
 }
@@ -461,7 +466,8 @@ install_rate_properties (void)
    *
    * How many messages a host that kept within the limit may send at once. Acts at once.
    */
-  properties[PROP_RATE_BURST] = g_param_spec_uint ("rate-burst", NULL, NULL, 1, MAX_RATE, DEFAULT_RATE_BURST, flags);
+  properties[PROP_RATE_BURST] =
+    g_param_spec_uint ("rate-burst", NULL, NULL, 1, MAX_RATE, DEFAULT_RATE_BURST, flags);
 
   /**
    * EsUdpServer:amplification-limit:
@@ -492,7 +498,8 @@ install_socket_properties (void)
    * The port to listen on; 0: the kernel chooses a free one. While the server runs, reading gives
    * the real one. Acts at the next start.
    */
-  properties[PROP_PORT] = g_param_spec_uint ("port", NULL, NULL, 0, G_MAXUINT16, DEFAULT_PORT, flags);
+  properties[PROP_PORT] =
+    g_param_spec_uint ("port", NULL, NULL, 0, G_MAXUINT16, DEFAULT_PORT, flags);
 
   /**
    * EsUdpServer:reuse-port: (getter get_reuse_port) (setter set_reuse_port)
@@ -524,7 +531,8 @@ install_signals (void)
    * A peer was admitted, and stands in [method@UdpServer.get_peers].
    */
   signals[SIGNAL_PEER_ADDED] =
-    g_signal_new ("peer-added", ES_TYPE_UDP_SERVER, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, ES_TYPE_PEER);
+    g_signal_new ("peer-added", ES_TYPE_UDP_SERVER, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                  NULL, G_TYPE_NONE, 1, ES_TYPE_PEER);
 
   /**
    * EsUdpServer::peer-removed:
@@ -535,15 +543,16 @@ install_signals (void)
    * A peer is one no more, and stands in [method@UdpServer.get_peers] no more.
    */
   signals[SIGNAL_PEER_REMOVED] =
-    g_signal_new ("peer-removed", ES_TYPE_UDP_SERVER, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2, ES_TYPE_PEER,
-                  ES_TYPE_PEER_REMOVED);
+    g_signal_new ("peer-removed", ES_TYPE_UDP_SERVER, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                  NULL, G_TYPE_NONE, 2, ES_TYPE_PEER, ES_TYPE_PEER_REMOVED);
 }
 
 static void
 es_udp_server_class_init (EsUdpServerClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
-  EsEndpointClassPrivate *endpoint_class = es_endpoint_class_get_private (ES_ENDPOINT_CLASS (klass));
+  EsEndpointClassPrivate *endpoint_class =
+    es_endpoint_class_get_private (ES_ENDPOINT_CLASS (klass));
 
   object_class->finalize = es_udp_server_finalize;
   object_class->get_property = es_udp_server_get_property;
@@ -656,8 +665,8 @@ es_udp_server_new_for_socket (GSocket *socket)
  * Makes a server that listens at a socket which systemd has opened (sd_listen_fds(3),
  * systemd.socket(5)), see [ctor@UdpServer.new_for_socket].
  *
- * Errors: %G_IO_ERROR_NOT_FOUND if there is no such socket, %G_IO_ERROR_NOT_SUPPORTED if the library
- * was built without libsystemd.
+ * Errors: %G_IO_ERROR_NOT_FOUND if there is no such socket, %G_IO_ERROR_NOT_SUPPORTED if the
+ * library was built without libsystemd.
  *
  * Returns: (transfer full): the server
  */
@@ -964,7 +973,8 @@ send_to_all (gpointer data)
 
   for (guint i = 0; i < all->len; i++)
     if (all->pdata[i] != send->except)
-      send->n_sent += es_endpoint_send (ES_ENDPOINT (send->self), send->message, es_peer_get_address (all->pdata[i]), NULL);
+      send->n_sent += es_endpoint_send (ES_ENDPOINT (send->self), send->message,
+                                        es_peer_get_address (all->pdata[i]), NULL);
 }
 
 /**

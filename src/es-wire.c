@@ -27,7 +27,8 @@
 typedef struct
 {
   guint n_messages;
-  _Alignas(struct cmsghdr) guint8 control[CMSG_SPACE (sizeof (struct in6_pktinfo)) + CMSG_SPACE (sizeof (guint16))];
+  _Alignas(struct cmsghdr)
+    guint8 control[CMSG_SPACE (sizeof (struct in6_pktinfo)) + CMSG_SPACE (sizeof (guint16))];
 } EsTrain;
 
 struct _EsWire
@@ -70,7 +71,8 @@ static gboolean
 have_one_route (const EsDeparture *a,
                 const EsDeparture *b)
 {
-  return a->to.size == b->to.size && es_native_equal (&a->to, &b->to) && es_local_equal (&a->from, &b->from);
+  return a->to.size == b->to.size && es_native_equal (&a->to, &b->to) &&
+         es_local_equal (&a->from, &b->from);
 }
 
 /* How many of the departures travel together, at least one. */
@@ -90,7 +92,8 @@ measure_train (EsWire *self,
       gsize next = departures[n].size;
 
       total += next;
-      if (next == 0 || next > size || total > MAX_TRAIN_SIZE || !have_one_route (&departures[0], &departures[n]))
+      if (next == 0 || next > size || total > MAX_TRAIN_SIZE ||
+          !have_one_route (&departures[0], &departures[n]))
         break;
       if (next < size)
         return n + 1;
@@ -144,7 +147,11 @@ write_header (EsWire *self,
   struct msghdr *header = &self->headers[i].msg_hdr;
   guint16 segment_size = payloads[0].iov_len;
 
-  *header = (struct msghdr){ .msg_iov = payloads, .msg_iovlen = train->n_messages, .msg_control = train->control };
+  *header = (struct msghdr){
+    .msg_iov = payloads,
+    .msg_iovlen = train->n_messages,
+    .msg_control = train->control,
+  };
   if (first->to.size > 0)
     {
       header->msg_name = &first->to.any;
@@ -245,7 +252,8 @@ send_trains (EsWire *self,
 
   for (guint i = 0; i < MAX_INTERRUPTIONS; i++)
     {
-      n = sendmmsg (g_socket_get_fd (self->socket), self->headers, n_trains, MSG_DONTWAIT | MSG_NOSIGNAL);
+      n = sendmmsg (g_socket_get_fd (self->socket), self->headers, n_trains,
+                    MSG_DONTWAIT | MSG_NOSIGNAL);
       if (n >= 0 || errno != EINTR)
         return n;
     }

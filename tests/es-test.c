@@ -68,7 +68,8 @@ es_test_is_slow (void)
 {
   const char *preloaded = g_getenv ("LD_PRELOAD");
 
-  return g_getenv ("ES_TEST_SLOW") != NULL || (preloaded != NULL && strstr (preloaded, "vgpreload") != NULL);
+  return g_getenv ("ES_TEST_SLOW") != NULL ||
+         (preloaded != NULL && strstr (preloaded, "vgpreload") != NULL);
 }
 
 #ifdef HAVE_SENDMMSG
@@ -88,7 +89,8 @@ es_test_has_mmsg (void)
 gboolean
 es_test_has_ip6 (void)
 {
-  g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_IPV6, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_UDP, NULL);
+  g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_IPV6, G_SOCKET_TYPE_DATAGRAM,
+                                             G_SOCKET_PROTOCOL_UDP, NULL);
   g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string ("::1", 0);
 
   return socket != NULL && g_socket_bind (socket, address, FALSE, NULL);
@@ -300,9 +302,11 @@ es_test_address_of (gpointer endpoint,
                     const char *host)
 {
   g_autoptr (GSocketAddress) local = es_endpoint_get_local_address (endpoint);
+  guint16 port;
 
   g_assert_true (G_IS_INET_SOCKET_ADDRESS (local));
-  return g_inet_socket_address_new_from_string (host, g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (local)));
+  port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (local));
+  return g_inet_socket_address_new_from_string (host, port);
 }
 
 /* (transfer full) A socket of the system's own making, at a port that the kernel picks. */
@@ -311,7 +315,8 @@ es_test_new_socket (const char *host)
 {
   g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string (host, 0);
   g_autoptr (GError) error = NULL;
-  GSocket *socket = g_socket_new (g_socket_address_get_family (address), G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_UDP, &error);
+  GSocket *socket = g_socket_new (g_socket_address_get_family (address), G_SOCKET_TYPE_DATAGRAM,
+                                  G_SOCKET_PROTOCOL_UDP, &error);
 
   g_assert_no_error (error);
   g_socket_set_timeout (socket, 30);

@@ -69,7 +69,8 @@ test_activation_adopts_socket (void)
   es_endpoint_set_message_func (ES_ENDPOINT (server), es_test_echo, NULL, NULL);
   es_test_say (talker, "early");
   start (server);
-  g_assert_cmpuint (es_udp_server_get_port (server), ==, g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
+  g_assert_cmpuint (es_udp_server_get_port (server), ==,
+                    g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
   g_assert_true (es_endpoint_get_socket (ES_ENDPOINT (server)) == socket);
   assert_hears (talker, "early");
   es_test_say (talker, "late");
@@ -84,7 +85,8 @@ test_activation_leaves_socket_open (void)
   g_autoptr (EsUdpServer) server = es_udp_server_new_for_socket (socket);
   g_autoptr (EsStats) stats = NULL;
 
-  g_test_summary ("A stop does not close an adopted socket: what comes meanwhile is answered after the next start.");
+  g_test_summary ("A stop does not close an adopted socket: "
+                  "what comes meanwhile is answered after the next start.");
 
   es_endpoint_set_message_func (ES_ENDPOINT (server), es_test_echo, NULL, NULL);
   start (server);
@@ -106,12 +108,14 @@ test_activation_leaves_socket_open (void)
 static void
 test_activation_refuses_other_sockets (void)
 {
-  g_autoptr (GSocket) stream = g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, NULL);
+  g_autoptr (GSocket) stream =
+    g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, NULL);
 
   g_test_summary ("What is no datagram socket is no server's.");
 
   es_test_assert_critical (es_udp_server_new_for_socket (NULL), "G_IS_SOCKET (socket)");
-  es_test_assert_critical (es_udp_server_new_for_socket (stream), "is_bound_datagram_socket (socket)");
+  es_test_assert_critical (es_udp_server_new_for_socket (stream),
+                           "is_bound_datagram_socket (socket)");
 }
 
 /* A launcher, that hands its socket over to this very program. */
@@ -121,7 +125,8 @@ static int
 serve (const char *name)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (EsUdpServer) server = es_udp_server_new_from_activation (*name != '\0' ? name : NULL, &error);
+  g_autoptr (EsUdpServer) server =
+    es_udp_server_new_from_activation (*name != '\0' ? name : NULL, &error);
 
   if (server == NULL)
     {
@@ -212,7 +217,8 @@ test_activation_loses_nothing (void)
   g_autoptr (GSocket) talker = connect_socket (socket);
   int fd = g_socket_get_fd (socket);
 
-  g_test_summary ("What was sent while no server ran is all answered, over a hundred servers that are killed.");
+  g_test_summary ("What was sent while no server ran is all answered, "
+                  "over a hundred servers that are killed.");
 
   if (!is_supported ())
     return;
@@ -248,7 +254,8 @@ test_activation_takes_by_name (void)
   int fds[] = { g_socket_get_fd (first), g_socket_get_fd (second) };
   pid_t pid;
 
-  g_test_summary ("Of several sockets the one is taken that is asked for by name, or else the first.");
+  g_test_summary ("Of several sockets the one is taken that is asked for by name, "
+                  "or else the first.");
 
   if (!is_supported ())
     return;
@@ -329,7 +336,8 @@ new_unix_socket (Folder *folder,
                  const char *name)
 {
   g_autoptr (GError) error = NULL;
-  GSocket *socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_DEFAULT, &error);
+  GSocket *socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_DATAGRAM,
+                                  G_SOCKET_PROTOCOL_DEFAULT, &error);
   g_autoptr (GSocketAddress) address = name != NULL ? make_unix_address (folder, name) : NULL;
 
   g_assert_no_error (error);
@@ -363,7 +371,8 @@ test_activation_serves_unix (void)
   g_autoptr (GSocketAddress) address = make_unix_address (&folder, "talker");
   g_autofree char *large = g_strnfill (60000, 'x');
 
-  g_test_summary ("Unix datagrams come and go as others do, empty and large ones too, and their senders can be peers.");
+  g_test_summary ("Unix datagrams come and go as others do, empty and large ones too, and their "
+                  "senders can be peers.");
 
   connect_unix (talker, &folder, "server");
   es_endpoint_set_message_func (ES_ENDPOINT (server), es_test_echo, NULL, NULL);
@@ -376,7 +385,8 @@ test_activation_serves_unix (void)
   assert_hears (talker, large);
   g_assert_true (es_address_equal (es_test_inbox_get_address (inbox, 0), address));
   g_object_unref (es_udp_server_add_peer (server, es_test_inbox_get_address (inbox, 0)));
-  g_assert_cmpuint (es_udp_server_send_to_peers (server, es_test_inbox_get_message (inbox, 0), NULL), ==, 1);
+  g_assert_cmpuint (
+    es_udp_server_send_to_peers (server, es_test_inbox_get_message (inbox, 0), NULL), ==, 1);
   assert_hears (talker, "hello");
 }
 
@@ -398,8 +408,10 @@ test_activation_hears_unnamed_senders (void)
   es_test_say (talker, "who am I?");
   es_test_wait_until (es_test_inbox_get_n (inbox) == 1);
   address = G_UNIX_SOCKET_ADDRESS (es_test_inbox_get_address (inbox, 0));
-  g_assert_cmpint (g_unix_socket_address_get_address_type (address), ==, G_UNIX_SOCKET_ADDRESS_ANONYMOUS);
-  g_assert_false (es_endpoint_send_text (ES_ENDPOINT (server), "you", G_SOCKET_ADDRESS (address), &error));
+  g_assert_cmpint (g_unix_socket_address_get_address_type (address), ==,
+                   G_UNIX_SOCKET_ADDRESS_ANONYMOUS);
+  g_assert_false (
+    es_endpoint_send_text (ES_ENDPOINT (server), "you", G_SOCKET_ADDRESS (address), &error));
   g_assert_nonnull (error);
 }
 
@@ -424,7 +436,8 @@ get_cpu_time (void)
   struct rusage usage;
 
   g_assert_no_errno (getrusage (RUSAGE_THREAD, &usage));
-  return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * G_USEC_PER_SEC + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+  return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * G_USEC_PER_SEC + usage.ru_utime.tv_usec +
+         usage.ru_stime.tv_usec;
 }
 
 static gboolean
@@ -447,7 +460,8 @@ test_activation_meets_full_receivers (void)
   guint n_fit;
   gint64 spent;
 
-  g_test_summary ("A receiver without room fails the send, keeps nobody else from being served, and does not make the loop spin.");
+  g_test_summary ("A receiver without room fails the send, keeps nobody else from being served, "
+                  "and does not make the loop spin.");
 
   es_endpoint_set_message_func (ES_ENDPOINT (server), es_test_echo, NULL, NULL);
   start (server);
@@ -479,7 +493,8 @@ test_activation_is_told_once (void)
   g_autoptr (EsTestInbox) inbox = NULL;
   g_autoptr (EsStats) stats = NULL;
 
-  g_test_summary ("Who is connected to a Unix socket that is gone is told so by each send, and by nothing else.");
+  g_test_summary ("Who is connected to a Unix socket that is gone is told so by each send, "
+                  "and by nothing else.");
 
   connect_unix (socket, &folder, "talker");
   server = es_udp_server_new_for_socket (socket);
@@ -492,7 +507,8 @@ test_activation_is_told_once (void)
 
       g_assert_false (es_endpoint_send_text (ES_ENDPOINT (server), "hello", NULL, &error));
       /* The first one ends the connection. */
-      g_assert_error (error, G_IO_ERROR, (int) (i == 0 ? G_IO_ERROR_CONNECTION_REFUSED : G_IO_ERROR_NOT_CONNECTED));
+      g_assert_error (error, G_IO_ERROR,
+                      (int) (i == 0 ? G_IO_ERROR_CONNECTION_REFUSED : G_IO_ERROR_NOT_CONNECTED));
     }
   es_test_settle ();
 

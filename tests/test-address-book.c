@@ -333,7 +333,8 @@ test_address_book_lets_users_keep_addresses (void)
   GSocketAddress *kept = es_address_book_lookup (book, &native, &nowhere);
   GSocketAddress *dropped = es_address_book_lookup (book, &other, &nowhere);
 
-  g_test_summary ("The book lets go of its addresses when it goes, and a user's reference outlives it.");
+  g_test_summary ("The book lets go of its addresses when it goes, "
+                  "and a user's reference outlives it.");
 
   g_object_add_weak_pointer (G_OBJECT (kept), (gpointer *) &kept);
   g_object_add_weak_pointer (G_OBJECT (dropped), (gpointer *) &dropped);
@@ -378,7 +379,8 @@ meet_strangers (EsAddressBook *book,
       EsNative native = stranger (i);
       g_autoptr (GSocketAddress) address = es_address_book_lookup (book, &native, &nowhere);
 
-      g_assert_cmpuint (g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)), ==, 1 + i % 60000);
+      g_assert_cmpuint (g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)),
+                        ==, 1 + i % 60000);
       g_object_weak_ref (G_OBJECT (address), count_gone, n_gone);
     }
 }
@@ -389,7 +391,8 @@ test_address_book_remembers_many (void)
   g_autoptr (EsAddressBook) book = es_address_book_new (ORIGIN);
   guint n_gone = 0;
 
-  g_test_summary ("Of a thousand senders, far fewer than it has places for, the book forgets none.");
+  g_test_summary ("Of a thousand senders, far fewer than it has places for, "
+                  "the book forgets none.");
 
   meet_strangers (book, 0, 1000, &n_gone);
   meet_strangers (book, 0, 1000, &n_gone);
@@ -405,7 +408,8 @@ test_address_book_spreads_talkers (void)
   const guint32 seeds[] = { 155, 272 };
   guint n_gone = 0;
 
-  g_test_summary ("Talkers whose addresses count up have the whole book, whatever was drawn for its hash.");
+  g_test_summary ("Talkers whose addresses count up have the whole book, "
+                  "whatever was drawn for its hash.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (seeds); i++)
     {
@@ -424,7 +428,8 @@ count_strangers (void)
 {
   const char *preload = g_getenv ("LD_PRELOAD");
 
-  return preload != NULL && strstr (preload, "vgpreload") != NULL ? ES_ADDRESS_BOOK_SIZE : 1000 * 1000;
+  return preload != NULL && strstr (preload, "vgpreload") != NULL ? ES_ADDRESS_BOOK_SIZE
+                                                                  : 1000 * 1000;
 }
 
 static void
@@ -436,8 +441,8 @@ test_address_book_is_bounded (void)
   guint n_strangers = count_strangers ();
   guint n_gone = 0, n_remembered;
 
-  g_test_summary ("A million strangers do not make the book grow past its size: for each that is new "
-                  "another goes, in whole.");
+  g_test_summary ("A million strangers do not make the book grow past its size: "
+                  "for each that is new another goes, in whole.");
 
   meet_strangers (book, 1, n_strangers, &n_gone);
   n_remembered = es_address_book_get_n_remembered (book);
@@ -472,17 +477,24 @@ main (int argc,
 
   g_test_add_func ("/address-book/remembers-sender", test_address_book_remembers_sender);
   g_test_add_func ("/address-book/names-sender", test_address_book_names_sender);
-  g_test_add_func ("/address-book/address-equals-a-users", test_address_book_address_equals_a_users);
+  g_test_add_func ("/address-book/address-equals-a-users",
+                   test_address_book_address_equals_a_users);
   g_test_add_func ("/address-book/tells-senders-apart", test_address_book_tells_senders_apart);
-  g_test_add_func ("/address-book/tells-local-addresses-apart", test_address_book_tells_local_addresses_apart);
-  g_test_add_func ("/address-book/remembers-many-local-addresses", test_address_book_remembers_many_local_addresses);
+  g_test_add_func ("/address-book/tells-local-addresses-apart",
+                   test_address_book_tells_local_addresses_apart);
+  g_test_add_func ("/address-book/remembers-many-local-addresses",
+                   test_address_book_remembers_many_local_addresses);
   g_test_add_func ("/address-book/forgets-unix-senders", test_address_book_forgets_unix_senders);
-  g_test_add_func ("/address-book/answers-from-address-asked", test_address_book_answers_from_address_asked);
+  g_test_add_func ("/address-book/answers-from-address-asked",
+                   test_address_book_answers_from_address_asked);
   g_test_add_func ("/address-book/knows-whom-to-answer", test_address_book_knows_whom_to_answer);
   g_test_add_func ("/address-book/prepares-for-sends", test_address_book_prepares_for_sends);
-  g_test_add_func ("/address-book/leaves-other-addresses", test_address_book_leaves_other_addresses);
-  g_test_add_func ("/address-book/routes-a-users-address", test_address_book_routes_a_users_address);
-  g_test_add_func ("/address-book/lets-users-keep-addresses", test_address_book_lets_users_keep_addresses);
+  g_test_add_func ("/address-book/leaves-other-addresses",
+                   test_address_book_leaves_other_addresses);
+  g_test_add_func ("/address-book/routes-a-users-address",
+                   test_address_book_routes_a_users_address);
+  g_test_add_func ("/address-book/lets-users-keep-addresses",
+                   test_address_book_lets_users_keep_addresses);
   g_test_add_func ("/address-book/remembers-many", test_address_book_remembers_many);
   g_test_add_func ("/address-book/spreads-talkers", test_address_book_spreads_talkers);
   g_test_add_func ("/address-book/is-bounded", test_address_book_is_bounded);

@@ -104,7 +104,8 @@ test_address_text_of_scope (void)
 static void
 test_address_text_of_unix_socket (void)
 {
-  g_test_summary ("A Unix socket reads as its path, its abstract name after an @, or that it has no name.");
+  g_test_summary ("A Unix socket reads as its path, its abstract name after an @, "
+                  "or that it has no name.");
 
   assert_text (new_unix ("/run/some/socket", G_UNIX_SOCKET_ADDRESS_PATH), "/run/some/socket");
   assert_text (new_unix ("name", G_UNIX_SOCKET_ADDRESS_ABSTRACT), "@name");
@@ -132,8 +133,10 @@ test_address_equal_by_value (void)
   assert_equal (new_inet ("192.0.2.1", 1234), new_inet ("192.0.2.1", 1234));
   assert_equal (new_inet ("2001:db8::1", 1234), new_inet ("2001:db8::1", 1234));
   assert_equal (new_scoped ("fe80::1", 1, 0, 2), new_scoped ("fe80::1", 1, 0, 2));
-  assert_equal (new_unix ("/a", G_UNIX_SOCKET_ADDRESS_PATH), new_unix ("/a", G_UNIX_SOCKET_ADDRESS_PATH));
-  assert_equal (new_unix ("a", G_UNIX_SOCKET_ADDRESS_ABSTRACT), new_unix ("a", G_UNIX_SOCKET_ADDRESS_ABSTRACT));
+  assert_equal (new_unix ("/a", G_UNIX_SOCKET_ADDRESS_PATH),
+                new_unix ("/a", G_UNIX_SOCKET_ADDRESS_PATH));
+  assert_equal (new_unix ("a", G_UNIX_SOCKET_ADDRESS_ABSTRACT),
+                new_unix ("a", G_UNIX_SOCKET_ADDRESS_ABSTRACT));
 }
 
 static void
@@ -159,9 +162,12 @@ test_address_different_by_each_part (void)
   assert_different (new_inet ("2001:db8::1", 1234), new_inet ("2001:db8::1", 1235));
   assert_different (new_scoped ("fe80::1", 1, 0, 2), new_scoped ("fe80::1", 1, 0, 3));
   assert_different (new_inet ("127.0.0.1", 1), new_inet ("::1", 1));
-  assert_different (new_unix ("/a", G_UNIX_SOCKET_ADDRESS_PATH), new_unix ("/b", G_UNIX_SOCKET_ADDRESS_PATH));
-  assert_different (new_unix ("a", G_UNIX_SOCKET_ADDRESS_PATH), new_unix ("a", G_UNIX_SOCKET_ADDRESS_ABSTRACT));
-  assert_different (new_unix ("a", G_UNIX_SOCKET_ADDRESS_ABSTRACT), new_unix ("ab", G_UNIX_SOCKET_ADDRESS_ABSTRACT));
+  assert_different (new_unix ("/a", G_UNIX_SOCKET_ADDRESS_PATH),
+                    new_unix ("/b", G_UNIX_SOCKET_ADDRESS_PATH));
+  assert_different (new_unix ("a", G_UNIX_SOCKET_ADDRESS_PATH),
+                    new_unix ("a", G_UNIX_SOCKET_ADDRESS_ABSTRACT));
+  assert_different (new_unix ("a", G_UNIX_SOCKET_ADDRESS_ABSTRACT),
+                    new_unix ("ab", G_UNIX_SOCKET_ADDRESS_ABSTRACT));
   assert_different (new_inet ("192.0.2.1", 1), new_unix ("a", G_UNIX_SOCKET_ADDRESS_PATH));
 }
 
@@ -178,18 +184,22 @@ test_address_equal_where_nameless (void)
 {
   g_test_summary ("Anonymous Unix addresses, which name nobody, are all equal.");
 
-  assert_equal (new_unix ("", G_UNIX_SOCKET_ADDRESS_ANONYMOUS), new_unix ("", G_UNIX_SOCKET_ADDRESS_ANONYMOUS));
-  assert_different (new_unix ("", G_UNIX_SOCKET_ADDRESS_ANONYMOUS), new_unix ("a", G_UNIX_SOCKET_ADDRESS_PATH));
+  assert_equal (new_unix ("", G_UNIX_SOCKET_ADDRESS_ANONYMOUS),
+                new_unix ("", G_UNIX_SOCKET_ADDRESS_ANONYMOUS));
+  assert_different (new_unix ("", G_UNIX_SOCKET_ADDRESS_ANONYMOUS),
+                    new_unix ("a", G_UNIX_SOCKET_ADDRESS_PATH));
 }
 
 static void
 test_address_keys_a_hash_table (void)
 {
-  g_autoptr (GHashTable) table = g_hash_table_new_full (es_address_hash, es_address_equal, g_object_unref, g_free);
+  g_autoptr (GHashTable) table =
+    g_hash_table_new_full (es_address_hash, es_address_equal, g_object_unref, g_free);
   g_autoptr (GSocketAddress) mapped = new_inet ("::ffff:127.0.0.1", 7);
   g_autoptr (GSocketAddress) stranger = new_inet ("127.0.0.1", 1007);
 
-  g_test_summary ("A hash table finds a value by another object for the address, and nobody else's.");
+  g_test_summary ("A hash table finds a value by another object for the address, "
+                  "and nobody else's.");
 
   for (guint i = 0; i < 1000; i++)
     g_hash_table_insert (table, new_inet ("127.0.0.1", i), g_strdup_printf ("%u", i));
@@ -241,7 +251,8 @@ main (int argc,
   g_test_add_func ("/address/equal-by-value", test_address_equal_by_value);
   g_test_add_func ("/address/equal-where-mapped", test_address_equal_where_mapped);
   g_test_add_func ("/address/different-by-each-part", test_address_different_by_each_part);
-  g_test_add_func ("/address/equal-in-spite-of-flow-label", test_address_equal_in_spite_of_flow_label);
+  g_test_add_func ("/address/equal-in-spite-of-flow-label",
+                   test_address_equal_in_spite_of_flow_label);
   g_test_add_func ("/address/equal-where-nameless", test_address_equal_where_nameless);
   g_test_add_func ("/address/keys-a-hash-table", test_address_keys_a_hash_table);
   g_test_add_func ("/address/refuses-what-is-none", test_address_refuses_what_is_none);

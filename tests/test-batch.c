@@ -122,7 +122,8 @@ recvmmsg (int fd,
   *(void **) &real = dlsym (RTLD_NEXT, "recvmmsg");
   if (kernel == NULL)
     return real (fd, headers, n_headers, flags, timeout);
-  for (Waiting *next; n < n_headers && (next = g_queue_peek_head (kernel)) != NULL && next->problem == 0; n++)
+  for (Waiting *next;
+       n < n_headers && (next = g_queue_peek_head (kernel)) != NULL && next->problem == 0; n++)
     {
       write_waiting (&headers[n], next);
       free_waiting (g_queue_pop_head (kernel));
@@ -177,7 +178,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Reader, reader_free)
 static GSocket *
 open_socket (const char *host)
 {
-  EsSocketOptions options = { .receive_buffer_size = 4 * 1024 * 1024, .send_buffer_size = 4 * 1024 * 1024 };
+  EsSocketOptions options = { .receive_buffer_size = 4 * 1024 * 1024,
+                              .send_buffer_size = 4 * 1024 * 1024 };
   g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string (host, 0);
 
   return es_socket_new_bound (address, &options, NULL);
@@ -228,8 +230,9 @@ address_of (Reader *self,
             const char *host)
 {
   g_autoptr (GSocketAddress) address = g_socket_get_local_address (self->socket, NULL);
+  guint16 port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
 
-  return g_inet_socket_address_new_from_string (host, g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
+  return g_inet_socket_address_new_from_string (host, port);
 }
 
 /* Adds a datagram to those that wait in the made-up kernel. */
@@ -460,7 +463,8 @@ test_batch_names_sender (void)
   g_autoptr (Reader) reader4 = reader_new ("127.0.0.1", FALSE);
   g_autoptr (Reader) reader = NULL;
 
-  g_test_summary ("Each message names its sender; an IPv4 one by IPv4, also on a dual-stack socket.");
+  g_test_summary ("Each message names its sender; an IPv4 one by IPv4, "
+                  "also on a dual-stack socket.");
 
   assert_sender (reader4, "127.0.0.1");
   if (skip_without_ip6 ())
@@ -564,7 +568,8 @@ test_batch_tells_what_is_cut (void)
   g_autoptr (GSocket) other = NULL;
   g_autoptr (Reader) reader = reader_new_unix (&other);
 
-  g_test_summary ("A Unix datagram that is longer than a slot is told as cut, and the next one is whole.");
+  g_test_summary ("A Unix datagram that is longer than a slot is told as cut, "
+                  "and the next one is whole.");
 
   assert_cut (reader, other, SLOT_SIZE - 1, FALSE);
   assert_cut (reader, other, SLOT_SIZE, FALSE);
@@ -607,7 +612,9 @@ send_with_control (GSocket *from,
   struct sockaddr_storage name;
   _Alignas(struct cmsghdr) guint8 space[CMSG_SPACE (sizeof control->data)] = { 0 };
   struct iovec payload = { .iov_base = (gpointer) data, .iov_len = size };
-  struct msghdr header = { .msg_iov = &payload, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space };
+  struct msghdr header = {
+    .msg_iov = &payload, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space
+  };
 
   if (to != NULL)
     {
@@ -638,7 +645,8 @@ test_batch_takes_no_descriptors (void)
   Control descriptor = { .level = SOL_SOCKET, .type = SCM_RIGHTS, .size = sizeof (int) };
   guint n_descriptors = count_descriptors ();
 
-  g_test_summary ("Descriptors that a Unix sender adds to a message stay outside, and the message is whole.");
+  g_test_summary ("Descriptors that a Unix sender adds to a message stay outside, "
+                  "and the message is whole.");
 
   memcpy (descriptor.data, &(int){ g_socket_get_fd (other) }, sizeof (int));
   g_assert_true (send_with_control (other, NULL, "hello", 5, &descriptor));
@@ -665,7 +673,8 @@ test_batch_reads_names_in_any_order (void)
       g_autofree char *expected = NULL;
 
       g_clear_object (&waiting->sender);
-      waiting->sender = hosts[i] != NULL ? g_inet_socket_address_new_from_string (hosts[i], 7) : NULL;
+      waiting->sender = hosts[i] != NULL ? g_inet_socket_address_new_from_string (hosts[i], 7)
+                                         : NULL;
       expected = hosts[i] != NULL ? es_address_to_string (waiting->sender) : g_strdup ("anonymous");
       arrival = next (reader);
       sender = es_native_to_address (arrival.sender);
@@ -729,7 +738,8 @@ test_batch_gives_in_to_endless_interruption (void)
 {
   g_autoptr (Reader) reader = reader_new_made_up ();
 
-  g_test_summary ("Where signals interrupt the call without end it ends all the same, and nothing is wrong.");
+  g_test_summary ("Where signals interrupt the call without end it ends all the same, "
+                  "and nothing is wrong.");
 
   for (guint i = 0; i < 2500; i++)
     add_problem (EINTR);
@@ -767,7 +777,8 @@ test_batch_survives_refused_connection (void)
 
   g_test_summary ("That nobody listened is told once, and what arrives later is read.");
 
-  reader->socket = es_socket_new_connected (address, &(EsSocketOptions){ .receive_buffer_size = 65536 }, NULL);
+  reader->socket =
+    es_socket_new_connected (address, &(EsSocketOptions){ .receive_buffer_size = 65536 }, NULL);
   reader->batch = es_batch_new (reader->socket, TRUE);
   client = g_socket_get_local_address (reader->socket, NULL);
   g_socket_close (server, NULL);
@@ -837,7 +848,8 @@ assert_train (Reader *reader,
     {
       EsArrival arrival = next (reader);
 
-      g_assert_cmpmem (arrival.data, arrival.size, data + offset, MIN (segment_size, size - offset));
+      g_assert_cmpmem (arrival.data, arrival.size, data + offset,
+                       MIN (segment_size, size - offset));
       g_assert_cmpint (arrival.is_first, ==, offset == 0);
       g_assert_false (arrival.is_cut);
     }
@@ -851,7 +863,8 @@ test_batch_splits_trains_of_each_size (void)
   g_autoptr (GSocket) from = open_socket ("127.0.0.1");
   g_autofree guint8 *data = make_data (MAX_IP4_PAYLOAD);
 
-  g_test_summary ("A train of messages of any size is split where they were joined, the shorter last among them.");
+  g_test_summary ("A train of messages of any size is split where they were joined, "
+                  "the shorter last among them.");
 
   if (skip_without_trains (reader))
     return;
@@ -872,8 +885,8 @@ test_batch_splits_longest_trains (void)
   g_autoptr (GSocket) from = open_socket ("127.0.0.1");
   g_autofree guint8 *data = make_data (MAX_IP4_PAYLOAD);
 
-  g_test_summary ("The longest trains come whole: 64 messages, and as many bytes as a datagram has, "
-                  "which Linux splits on the way.");
+  g_test_summary ("The longest trains come whole: 64 messages, "
+                  "and as many bytes as a datagram has, which Linux splits on the way.");
 
   if (skip_without_trains (reader))
     return;
@@ -896,7 +909,8 @@ test_batch_reads_trains_between_messages (void)
   g_autoptr (GSocket) from = open_socket ("127.0.0.1");
   g_autofree guint8 *data = make_data (1000);
 
-  g_test_summary ("Trains, single messages and empty ones come in their order, over the ends of batches.");
+  g_test_summary ("Trains, single messages and empty ones come in their order, "
+                  "over the ends of batches.");
 
   if (skip_without_trains (reader))
     return;
@@ -971,7 +985,8 @@ test_batch_splits_nothing_without_size (void)
 {
   g_autoptr (Reader) reader = reader_new_made_up ();
 
-  g_test_summary ("A train of an impossible size is one message, and an empty one does not end the batch.");
+  g_test_summary ("A train of an impossible size is one message, "
+                  "and an empty one does not end the batch.");
 
   add_train ((const guint8 *) "abc", 3, 0);
   add_train ((const guint8 *) "abc", 3, -1);
@@ -1037,7 +1052,8 @@ static void
 test_batch_forgets_earlier_controls (void)
 {
   g_autoptr (Reader) reader = reader_new_made_up ();
-  struct in_pktinfo info = { .ipi_addr.s_addr = htonl (0xe0000001), .ipi_spec_dst.s_addr = htonl (0x7f000002) };
+  struct in_pktinfo info = { .ipi_addr.s_addr = htonl (0xe0000001),
+                             .ipi_spec_dst.s_addr = htonl (0x7f000002) };
   EsArrival arrival;
 
   g_test_summary ("What was said of a message is not said of the next one in its slot.");
@@ -1071,7 +1087,8 @@ is_to_many (guint32 destination,
             guint32 own)
 {
   g_autoptr (Reader) reader = reader_new_made_up ();
-  struct in_pktinfo info = { .ipi_addr.s_addr = htonl (destination), .ipi_spec_dst.s_addr = htonl (own) };
+  struct in_pktinfo info = { .ipi_addr.s_addr = htonl (destination),
+                             .ipi_spec_dst.s_addr = htonl (own) };
   EsArrival arrival;
 
   add_control (add_waiting ("hello", 5), IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
@@ -1085,7 +1102,8 @@ is_to_many (guint32 destination,
 static void
 test_batch_tells_what_went_to_many (void)
 {
-  g_test_summary ("A message to a group or to everyone is told, and our own address in that network.");
+  g_test_summary ("A message to a group or to everyone is told, "
+                  "and our own address in that network.");
 
   g_assert_true (is_to_many (0xe0000001, 0xc0000201));
   g_assert_true (is_to_many (0xc00002ff, 0xc0000201));
@@ -1109,7 +1127,8 @@ test_batch_tells_what_lost_its_control (void)
   g_autoptr (Reader) reader = reader_new_made_up ();
   EsArrival arrival;
 
-  g_test_summary ("Where what the kernel says was cut, a train may have lost its boundaries: it is told as cut.");
+  g_test_summary ("Where what the kernel says was cut, a train may have lost its boundaries: "
+                  "it is told as cut.");
 
   add_waiting ("abab", 4)->flags = MSG_CTRUNC;
   add_waiting ("next", 4);
@@ -1151,7 +1170,8 @@ main (int argc,
   g_test_add_func ("/batch/takes-no-descriptors", test_batch_takes_no_descriptors);
   g_test_add_func ("/batch/reads-names-in-any-order", test_batch_reads_names_in_any_order);
   g_test_add_func ("/batch/tells-errors-once", test_batch_tells_errors_once);
-  g_test_add_func ("/batch/tells-errors-between-messages", test_batch_tells_errors_between_messages);
+  g_test_add_func ("/batch/tells-errors-between-messages",
+                   test_batch_tells_errors_between_messages);
   add_fast ("/batch/gives-in-to-endless-interruption", test_batch_gives_in_to_endless_interruption);
   g_test_add_func ("/batch/goes-on-when-interrupted", test_batch_goes_on_when_interrupted);
   g_test_add_func ("/batch/survives-refused-connection", test_batch_survives_refused_connection);

@@ -527,7 +527,8 @@ test_endpoint_run_until_quit_in_thread (void)
 
   for (int i = 0; i < n; i++)
     {
-      GThread *thread = g_thread_new ("ender", i % 2 == 0 ? quit_when_it_runs : stop_when_it_runs, server);
+      GThread *thread = g_thread_new ("ender", i % 2 == 0 ? quit_when_it_runs : stop_when_it_runs,
+                                      server);
 
       run (server);
       g_thread_join (thread);
@@ -653,7 +654,8 @@ test_endpoint_sends_around_restart_in_handler (void)
   g_autofree char *first = NULL;
   g_autofree char *second = NULL;
 
-  g_test_summary ("What a handler sends before it stops leaves, what it sends before the next start does not.");
+  g_test_summary ("What a handler sends before it stops leaves, "
+                  "what it sends before the next start does not.");
 
   es_udp_server_set_port (server, es_udp_server_get_port (server));
   es_endpoint_set_message_func (ES_ENDPOINT (server), stop_and_send, NULL, NULL);
@@ -867,7 +869,8 @@ test_endpoint_calls_in_order (void)
 static void
 test_endpoint_class_is_told_errors (void)
 {
-  g_autoptr (TestServer) server = g_object_new (TEST_TYPE_SERVER, "port", 0, "max-message-size", 0, NULL);
+  g_autoptr (TestServer) server =
+    g_object_new (TEST_TYPE_SERVER, "port", 0, "max-message-size", 0, NULL);
   g_autofree char *expected = g_strdup_printf ("error %d ", G_IO_ERROR_MESSAGE_TOO_LARGE);
 
   g_test_summary ("A subclass may override what is told of errors.");
@@ -938,11 +941,13 @@ static void
 test_endpoint_frees_handlers (void)
 {
   int n_destroyed[3] = { 0, 0, 0 };
-  g_autoptr (EsUdpServer) server = es_udp_server_new_with_handler (0, es_test_count, &n_destroyed[0], count_destroyed);
+  g_autoptr (EsUdpServer) server =
+    es_udp_server_new_with_handler (0, es_test_count, &n_destroyed[0], count_destroyed);
 
   g_test_summary ("The data of every handler is freed once, with the endpoint.");
 
-  es_endpoint_set_message_func (ES_ENDPOINT (server), es_test_count, &n_destroyed[1], count_destroyed);
+  es_endpoint_set_message_func (ES_ENDPOINT (server), es_test_count, &n_destroyed[1],
+                                count_destroyed);
   es_endpoint_set_message_func (ES_ENDPOINT (server), NULL, &n_destroyed[2], count_destroyed);
   start (server);
   g_assert_finalize_object (g_steal_pointer (&server));
@@ -992,7 +997,8 @@ test_endpoint_sends_to_nobody (void)
   g_test_summary ("A server has nobody to send to where no address is given, and goes on.");
 
   assert_unsent (server, NULL, G_IO_ERROR_NOT_CONNECTED,
-                 "Could not send to the connected server: No address was given, and there is no server to take instead");
+                 "Could not send to the connected server: No address was given, "
+                 "and there is no server to take instead");
 
   es_test_say (talker, "still there?");
   answer = es_test_hear (talker);
@@ -1022,13 +1028,16 @@ assert_too_large (gpointer endpoint,
                   gsize limit)
 {
   g_autofree guint8 *data = g_malloc0 (size);
-  g_autofree char *name = address != NULL ? es_address_to_string (address) : g_strdup ("the connected server");
+  g_autofree char *name = address != NULL ? es_address_to_string (address)
+                                          : g_strdup ("the connected server");
   g_autoptr (GString) expected = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
 
   g_string_printf (expected, "Could not send to %s: ", name);
   if (address != NULL)
-    g_string_append_printf (expected, "A message of %zu bytes is longer than the %zu that fit in a datagram", size, limit);
+    g_string_append_printf (expected,
+                            "A message of %zu bytes is longer than the %zu that fit in a datagram",
+                            size, limit);
   g_assert_false (es_endpoint_send_data (endpoint, data, size, address, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE);
   g_assert_true (g_str_has_prefix (error->message, expected->str));
@@ -1044,7 +1053,8 @@ test_endpoint_sends_what_fits (gconstpointer data)
   g_autoptr (GSocketAddress) address = es_test_address_of (server, limit->host);
   g_autofree guint8 *bytes = g_malloc0 (65536);
 
-  g_test_summary ("The longest message that a datagram holds arrives whole, one byte more is an error.");
+  g_test_summary ("The longest message that a datagram holds arrives whole, "
+                  "one byte more is an error.");
 
   if (es_test_lacks (limit->host))
     return;
@@ -1095,8 +1105,8 @@ test_endpoint_sends_every_byte (void)
   g_assert_true (es_endpoint_send_data (ES_ENDPOINT (client), bytes, sizeof bytes, NULL, NULL));
   es_test_wait_until (es_test_inbox_get_n (inbox) == 1);
 
-  g_assert_cmpmem (es_test_inbox_get_text (inbox, 0), g_bytes_get_size (es_test_inbox_get_message (inbox, 0)),
-                   bytes, sizeof bytes);
+  g_assert_cmpmem (es_test_inbox_get_text (inbox, 0),
+                   g_bytes_get_size (es_test_inbox_get_message (inbox, 0)), bytes, sizeof bytes);
   g_assert_cmpint (es_test_inbox_get_text (inbox, 0)[256], ==, 0);
 }
 
@@ -1118,8 +1128,8 @@ test_endpoint_sends_every_size (void)
   es_test_wait_until (es_test_inbox_get_n (inbox) == G_N_ELEMENTS (sizes));
 
   for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
-    g_assert_cmpmem (es_test_inbox_get_text (inbox, i), g_bytes_get_size (es_test_inbox_get_message (inbox, i)),
-                     bytes, sizes[i]);
+    g_assert_cmpmem (es_test_inbox_get_text (inbox, i),
+                     g_bytes_get_size (es_test_inbox_get_message (inbox, i)), bytes, sizes[i]);
 }
 
 /* (transfer full) Messages of the given size that begin with their number. */
@@ -1156,7 +1166,9 @@ test_endpoint_sends_many (gconstpointer data)
       g_test_skip ("not every host's buffer holds so many that come one by one");
       return;
     }
-  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (client), (GBytes **) messages->pdata, n, NULL, &error), ==, n);
+  g_assert_cmpint (
+    es_endpoint_send_many (ES_ENDPOINT (client), (GBytes **) messages->pdata, n, NULL, &error), ==,
+    n);
   g_assert_no_error (error);
   es_test_wait_until (es_test_inbox_get_n (inbox) == n);
 
@@ -1178,11 +1190,14 @@ test_endpoint_sends_many_as_far_as_they_fit (void)
 
   g_test_summary ("Of many messages those before the first that cannot be sent are accepted.");
 
-  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (client), messages, 0, address, &error), ==, 0);
+  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (client), messages, 0, address, &error),
+                   ==, 0);
   g_assert_no_error (error);
-  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (client), messages, 4, address, &error), ==, 2);
+  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (client), messages, 4, address, &error),
+                   ==, 2);
   g_assert_no_error (error);
-  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (client), messages + 2, 2, address, &error), ==, -1);
+  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (client), messages + 2, 2, address, &error),
+                   ==, -1);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE);
 
   es_test_send (client, "end");
@@ -1381,7 +1396,8 @@ test_endpoint_counts_at_seams (void)
 {
   const int seams[] = { 1, 63, 64, 65, 127, 128, 129, 130 };
 
-  g_test_summary ("Wherever in its batches an endpoint stops, each message is received or counted.");
+  g_test_summary ("Wherever in its batches an endpoint stops, "
+                  "each message is received or counted.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (seams); i++)
     {
@@ -1649,7 +1665,8 @@ test_endpoint_tells_granted_buffers (void)
   g_autoptr (EsUdpServer) server = es_udp_server_new (0);
   EsEndpoint *endpoint = ES_ENDPOINT (server);
 
-  g_test_summary ("A buffer's size is what was asked for, and while the endpoint runs, what was granted.");
+  g_test_summary ("A buffer's size is what was asked for, and while the endpoint runs, "
+                  "what was granted.");
 
   es_endpoint_set_receive_buffer_size (endpoint, 1);
   es_endpoint_set_send_buffer_size (endpoint, 1);
@@ -1716,8 +1733,10 @@ test_endpoint_refuses_strangers (void)
       es_test_assert_critical (es_endpoint_is_running (none[i]), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_run (none[i], NULL), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_quit (none[i]), "ES_IS_ENDPOINT (self)");
-      es_test_assert_critical (es_endpoint_send (none[i], message, NULL, NULL), "ES_IS_ENDPOINT (self)");
-      es_test_assert_critical (es_endpoint_set_message_func (none[i], NULL, NULL, NULL), "ES_IS_ENDPOINT (self)");
+      es_test_assert_critical (es_endpoint_send (none[i], message, NULL, NULL),
+                               "ES_IS_ENDPOINT (self)");
+      es_test_assert_critical (es_endpoint_set_message_func (none[i], NULL, NULL, NULL),
+                               "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_get_local_address (none[i]), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_get_stats (none[i]), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_get_socket (none[i]), "ES_IS_ENDPOINT (self)");
@@ -1741,11 +1760,15 @@ test_endpoint_refuses_strangers_properties (void)
       es_test_assert_critical (es_endpoint_get_max_threads (none[i]), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_set_max_threads (none[i], 1), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_get_max_message_size (none[i]), "ES_IS_ENDPOINT (self)");
-      es_test_assert_critical (es_endpoint_set_max_message_size (none[i], 1), "ES_IS_ENDPOINT (self)");
-      es_test_assert_critical (es_endpoint_get_receive_buffer_size (none[i]), "ES_IS_ENDPOINT (self)");
-      es_test_assert_critical (es_endpoint_set_receive_buffer_size (none[i], 1), "ES_IS_ENDPOINT (self)");
+      es_test_assert_critical (es_endpoint_set_max_message_size (none[i], 1),
+                               "ES_IS_ENDPOINT (self)");
+      es_test_assert_critical (es_endpoint_get_receive_buffer_size (none[i]),
+                               "ES_IS_ENDPOINT (self)");
+      es_test_assert_critical (es_endpoint_set_receive_buffer_size (none[i], 1),
+                               "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_get_send_buffer_size (none[i]), "ES_IS_ENDPOINT (self)");
-      es_test_assert_critical (es_endpoint_set_send_buffer_size (none[i], 1), "ES_IS_ENDPOINT (self)");
+      es_test_assert_critical (es_endpoint_set_send_buffer_size (none[i], 1),
+                               "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_get_broadcast (none[i]), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_set_broadcast (none[i], TRUE), "ES_IS_ENDPOINT (self)");
     }
@@ -1762,8 +1785,10 @@ test_endpoint_refuses_nothing_to_send (void)
 
   es_test_assert_critical (es_endpoint_send (endpoint, NULL, NULL, NULL), "message != NULL");
   es_test_assert_critical (es_endpoint_send_text (endpoint, NULL, NULL, NULL), "text != NULL");
-  es_test_assert_critical (es_endpoint_send_data (endpoint, NULL, 1, NULL, NULL), "data != NULL || size == 0");
-  es_test_assert_critical (es_endpoint_send_many (endpoint, NULL, 1, NULL, NULL), "messages != NULL || n_messages == 0");
+  es_test_assert_critical (es_endpoint_send_data (endpoint, NULL, 1, NULL, NULL),
+                           "data != NULL || size == 0");
+  es_test_assert_critical (es_endpoint_send_many (endpoint, NULL, 1, NULL, NULL),
+                           "messages != NULL || n_messages == 0");
   es_test_assert_critical (es_endpoint_send (endpoint, message, (gpointer) server, NULL),
                            "address == NULL || G_IS_SOCKET_ADDRESS (address)");
   assert_runs (server);
@@ -1779,9 +1804,12 @@ test_endpoint_refuses_sizes_out_of_range (void)
 
   es_test_assert_critical (es_endpoint_set_max_threads (endpoint, 0), "max_threads >= 1*");
   es_test_assert_critical (es_endpoint_set_max_threads (endpoint, 1025), "max_threads >= 1*");
-  es_test_assert_critical (es_endpoint_set_max_message_size (endpoint, 65536), "max_message_size <=*");
-  es_test_assert_critical (es_endpoint_set_receive_buffer_size (endpoint, 0), "receive_buffer_size >= 1*");
-  es_test_assert_critical (es_endpoint_set_send_buffer_size (endpoint, 0), "send_buffer_size >= 1*");
+  es_test_assert_critical (es_endpoint_set_max_message_size (endpoint, 65536),
+                           "max_message_size <=*");
+  es_test_assert_critical (es_endpoint_set_receive_buffer_size (endpoint, 0),
+                           "receive_buffer_size >= 1*");
+  es_test_assert_critical (es_endpoint_set_send_buffer_size (endpoint, 0),
+                           "send_buffer_size >= 1*");
 
   g_assert_cmpuint (es_endpoint_get_max_message_size (endpoint), ==, 65535);
 }
@@ -1813,9 +1841,12 @@ add_handler_tests (void)
 {
   g_test_add_func ("/endpoint/stopped-in-handler", test_endpoint_stopped_in_handler);
   g_test_add_func ("/endpoint/restarted-in-handler", test_endpoint_restarted_in_handler);
-  g_test_add_func ("/endpoint/sends-around-restart-in-handler", test_endpoint_sends_around_restart_in_handler);
-  g_test_add_data_func ("/endpoint/unreferenced-in-handler", GINT_TO_POINTER (FALSE), test_endpoint_unreferenced_in_handler);
-  g_test_add_data_func ("/endpoint/unreferenced-in-direct-handler", GINT_TO_POINTER (TRUE), test_endpoint_unreferenced_in_handler);
+  g_test_add_func ("/endpoint/sends-around-restart-in-handler",
+                   test_endpoint_sends_around_restart_in_handler);
+  g_test_add_data_func ("/endpoint/unreferenced-in-handler", GINT_TO_POINTER (FALSE),
+                        test_endpoint_unreferenced_in_handler);
+  g_test_add_data_func ("/endpoint/unreferenced-in-direct-handler", GINT_TO_POINTER (TRUE),
+                        test_endpoint_unreferenced_in_handler);
   g_test_add_func ("/endpoint/unreferenced-on-error", test_endpoint_unreferenced_on_error);
   g_test_add_func ("/endpoint/handler-disconnects", test_endpoint_handler_disconnects);
   g_test_add_func ("/endpoint/replies-a-thousand-times", test_endpoint_replies_a_thousand_times);
@@ -1823,7 +1854,8 @@ add_handler_tests (void)
   g_test_add_func ("/endpoint/stopped-in-nested-loop", test_endpoint_stopped_in_nested_loop);
   g_test_add_func ("/endpoint/calls-in-order", test_endpoint_calls_in_order);
   g_test_add_func ("/endpoint/class-is-told-errors", test_endpoint_class_is_told_errors);
-  g_test_add_func ("/endpoint/handler-connected-in-handler", test_endpoint_handler_connected_in_handler);
+  g_test_add_func ("/endpoint/handler-connected-in-handler",
+                   test_endpoint_handler_connected_in_handler);
   g_test_add_func ("/endpoint/handler-replaced", test_endpoint_handler_replaced);
   g_test_add_func ("/endpoint/frees-handlers", test_endpoint_frees_handlers);
 }
@@ -1841,27 +1873,37 @@ add_send_tests (void)
   g_test_add_data_func ("/endpoint/sends-many-1", GUINT_TO_POINTER (1), test_endpoint_sends_many);
   g_test_add_data_func ("/endpoint/sends-many-64", GUINT_TO_POINTER (64), test_endpoint_sends_many);
   g_test_add_data_func ("/endpoint/sends-many-65", GUINT_TO_POINTER (65), test_endpoint_sends_many);
-  g_test_add_data_func ("/endpoint/sends-many-129", GUINT_TO_POINTER (129), test_endpoint_sends_many);
-  g_test_add_data_func ("/endpoint/sends-many-1025", GUINT_TO_POINTER (1025), test_endpoint_sends_many);
-  g_test_add_func ("/endpoint/sends-many-as-far-as-they-fit", test_endpoint_sends_many_as_far_as_they_fit);
+  g_test_add_data_func ("/endpoint/sends-many-129", GUINT_TO_POINTER (129),
+                        test_endpoint_sends_many);
+  g_test_add_data_func ("/endpoint/sends-many-1025", GUINT_TO_POINTER (1025),
+                        test_endpoint_sends_many);
+  g_test_add_func ("/endpoint/sends-many-as-far-as-they-fit",
+                   test_endpoint_sends_many_as_far_as_they_fit);
 }
 
 static void
 add_receive_tests (void)
 {
   g_test_add_func ("/endpoint/messages-may-be-kept", test_endpoint_messages_may_be_kept);
-  g_test_add_data_func ("/endpoint/drops-too-long", GUINT_TO_POINTER (100), test_endpoint_drops_too_long);
-  g_test_add_data_func ("/endpoint/drops-all-but-empty", GUINT_TO_POINTER (0), test_endpoint_drops_too_long);
+  g_test_add_data_func ("/endpoint/drops-too-long", GUINT_TO_POINTER (100),
+                        test_endpoint_drops_too_long);
+  g_test_add_data_func ("/endpoint/drops-all-but-empty", GUINT_TO_POINTER (0),
+                        test_endpoint_drops_too_long);
   g_test_add_func ("/endpoint/tells-too-long", test_endpoint_tells_too_long);
   g_test_add_func ("/endpoint/paused", test_endpoint_paused);
   g_test_add_func ("/endpoint/paused-before-start", test_endpoint_paused_before_start);
   g_test_add_func ("/endpoint/paused-in-handler", test_endpoint_paused_in_handler);
-  g_test_add_data_func ("/endpoint/counts-what-stop-drops-1", GINT_TO_POINTER (1), test_endpoint_counts_what_stop_drops);
-  g_test_add_data_func ("/endpoint/counts-what-stop-drops-64", GINT_TO_POINTER (64), test_endpoint_counts_what_stop_drops);
-  g_test_add_data_func ("/endpoint/counts-what-stop-drops-129", GINT_TO_POINTER (129), test_endpoint_counts_what_stop_drops);
+  g_test_add_data_func ("/endpoint/counts-what-stop-drops-1", GINT_TO_POINTER (1),
+                        test_endpoint_counts_what_stop_drops);
+  g_test_add_data_func ("/endpoint/counts-what-stop-drops-64", GINT_TO_POINTER (64),
+                        test_endpoint_counts_what_stop_drops);
+  g_test_add_data_func ("/endpoint/counts-what-stop-drops-129", GINT_TO_POINTER (129),
+                        test_endpoint_counts_what_stop_drops);
   g_test_add_func ("/endpoint/counts-at-seams", test_endpoint_counts_at_seams);
-  g_test_add_func ("/endpoint/counts-what-the-kernel-drops", test_endpoint_counts_what_the_kernel_drops);
-  g_test_add_func ("/endpoint/lets-others-have-their-turn", test_endpoint_lets_others_have_their_turn);
+  g_test_add_func ("/endpoint/counts-what-the-kernel-drops",
+                   test_endpoint_counts_what_the_kernel_drops);
+  g_test_add_func ("/endpoint/lets-others-have-their-turn",
+                   test_endpoint_lets_others_have_their_turn);
   g_test_add_func ("/endpoint/echoes-in-order", test_endpoint_echoes_in_order);
   g_test_add_func ("/endpoint/burst-takes-few-calls", test_endpoint_burst_takes_few_calls);
 }
@@ -1876,9 +1918,11 @@ add_property_tests (void)
   g_test_add_func ("/endpoint/needs-leave-to-broadcast", test_endpoint_needs_leave_to_broadcast);
   g_test_add_func ("/endpoint/starts-with-nothing-done", test_endpoint_starts_with_nothing_done);
   g_test_add_func ("/endpoint/refuses-strangers", test_endpoint_refuses_strangers);
-  g_test_add_func ("/endpoint/refuses-strangers-properties", test_endpoint_refuses_strangers_properties);
+  g_test_add_func ("/endpoint/refuses-strangers-properties",
+                   test_endpoint_refuses_strangers_properties);
   g_test_add_func ("/endpoint/refuses-nothing-to-send", test_endpoint_refuses_nothing_to_send);
-  g_test_add_func ("/endpoint/refuses-sizes-out-of-range", test_endpoint_refuses_sizes_out_of_range);
+  g_test_add_func ("/endpoint/refuses-sizes-out-of-range",
+                   test_endpoint_refuses_sizes_out_of_range);
 }
 
 int

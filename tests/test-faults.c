@@ -56,7 +56,8 @@ static unsigned int
 count_taken (const struct mmsghdr *messages,
              unsigned int n_messages)
 {
-  unsigned int limit = faults.send_limit > 0 ? MIN (n_messages, (unsigned int) faults.send_limit) : n_messages;
+  unsigned int limit = faults.send_limit > 0 ? MIN (n_messages, (unsigned int) faults.send_limit)
+                                             : n_messages;
   unsigned int n = 0;
 
   while (n < limit && !is_for_victim (&messages[n].msg_hdr))
@@ -86,7 +87,8 @@ sendmsg (int fd,
 {
   if (takes_fault (fd, &faults.n_sends, faults.send_errno))
     return -1;
-  if (fd == faults.fd && is_for_victim (message) && takes_fault (fd, &faults.n_victim, faults.send_errno))
+  if (fd == faults.fd && is_for_victim (message) &&
+      takes_fault (fd, &faults.n_victim, faults.send_errno))
     return -1;
   return syscall (SYS_sendmsg, fd, message, flags);
 }
@@ -206,7 +208,8 @@ test_faults_full_queue (void)
   int n_writable = 0;
   guint n_accepted;
 
-  g_test_summary ("Where the kernel has no room a queue takes what it can, then says so, and says when it has room.");
+  g_test_summary ("Where the kernel has no room a queue takes what it can, then says so, "
+                  "and says when it has room.");
 
   g_signal_connect (server, "writable", G_CALLBACK (count_writable), &n_writable);
   set_faults_of (server);
@@ -234,7 +237,8 @@ test_faults_stop_gives_up (void)
   g_autoptr (EsStats) stats = NULL;
   gint64 begin;
 
-  g_test_summary ("What the kernel does not take within a second of the stop is counted as unsent.");
+  g_test_summary ("What the kernel does not take within a second of the stop "
+                  "is counted as unsent.");
 
   set_faults_of (server);
   faults.n_sends = G_MAXINT;
@@ -318,7 +322,8 @@ test_faults_stop_tries (void)
   faults.n_sends = 25;
   faults.send_errno = EAGAIN;
   for (char digit = '0'; digit <= '9'; digit++)
-    g_assert_true (es_endpoint_send_data (ES_ENDPOINT (server), (guint8 *) &digit, 1, address, NULL));
+    g_assert_true (
+      es_endpoint_send_data (ES_ENDPOINT (server), (guint8 *) &digit, 1, address, NULL));
   es_endpoint_stop (ES_ENDPOINT (server));
   es_test_wait_until (es_test_inbox_get_n (inbox) == 10);
 
@@ -337,7 +342,8 @@ test_faults_send_refused (void)
   g_autoptr (EsStats) stats = NULL;
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("What the kernel says of one message is the error of that send, and of no other.");
+  g_test_summary ("What the kernel says of one message is the error of that send, "
+                  "and of no other.");
 
   set_faults_of (server);
   faults.n_sends = 1;
@@ -401,8 +407,10 @@ test_faults_receive_fails (void)
   es_test_wait_until (es_test_inbox_get_n (inbox) == 100);
 
   g_assert_cmpuint (es_test_inbox_get_n_errors (inbox), ==, 1);
-  g_assert_true (g_str_has_prefix (es_test_inbox_get_error (inbox, 0)->message, "Could not receive: "));
-  g_assert_true (g_str_has_suffix (es_test_inbox_get_error (inbox, 0)->message, "Cannot allocate memory"));
+  g_assert_true (
+    g_str_has_prefix (es_test_inbox_get_error (inbox, 0)->message, "Could not receive: "));
+  g_assert_true (
+    g_str_has_suffix (es_test_inbox_get_error (inbox, 0)->message, "Cannot allocate memory"));
   stats = es_endpoint_get_stats (ES_ENDPOINT (server));
   g_assert_cmpuint (stats->receive_errors, ==, 1);
 }
@@ -505,13 +513,15 @@ test_faults_send_once (gconstpointer data)
   gboolean accepted[N_MESSAGES];
   guint n_accepted;
 
-  g_test_summary ("A send that fails once is an error of that send at the most: the others arrive, in order.");
+  g_test_summary ("A send that fails once is an error of that send at the most: the others arrive, "
+                  "in order.");
 
   set_faults_of (server);
   faults.send_errno = problem->problem;
   n_accepted = send_numbers (server, address, accepted, problem);
   /* A refusal is news of an earlier message. */
-  g_assert_cmpuint (n_accepted, ==, N_MESSAGES - !(problem->is_passing || problem->problem == ECONNREFUSED));
+  g_assert_cmpuint (n_accepted, ==,
+                    N_MESSAGES - !(problem->is_passing || problem->problem == ECONNREFUSED));
   for (guint i = 0; i < N_MESSAGES; i++)
     if (accepted[i])
       {
@@ -558,7 +568,8 @@ test_faults_send_always (gconstpointer data)
   g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
   g_autoptr (EsStats) stats = NULL;
 
-  g_test_summary ("Where no send works the endpoint lives on: each answer is lost under a name, or waits.");
+  g_test_summary ("Where no send works the endpoint lives on: each answer is lost under a name, "
+                  "or waits.");
 
   if (problem->problem == EINTR && !es_test_has_mmsg ())
     {
@@ -698,7 +709,8 @@ test_faults_receive_always (gconstpointer data)
   int n_ticks = 0;
   guint timer = g_timeout_add (1, count_tick, &n_ticks);
 
-  g_test_summary ("Where reception does nothing but fail the loop sleeps, others have their turn, and then it goes on.");
+  g_test_summary ("Where reception does nothing but fail the loop sleeps, others have their turn, "
+                  "and then it goes on.");
 
   if (problem->problem == EINTR && !es_test_has_mmsg ())
     {
@@ -723,7 +735,8 @@ test_faults_receive_always (gconstpointer data)
 static void
 test_faults_short_counts (void)
 {
-  g_test_summary ("However few messages the kernel hands over or takes in a call, all are echoed, in order.");
+  g_test_summary ("However few messages the kernel hands over or takes in a call, all are echoed, "
+                  "in order.");
 
   for (int limit = 1; limit <= 65; limit += limit < 4 ? 1 : 20)
     {
@@ -831,14 +844,20 @@ main (int argc,
   g_test_add_func ("/faults/receive-fails", test_faults_receive_fails);
   g_test_add_func ("/faults/interrupted", test_faults_interrupted);
   add_for_each ("send-once", send_problems, G_N_ELEMENTS (send_problems), test_faults_send_once);
-  add_for_each ("send-always", send_problems, G_N_ELEMENTS (send_problems), test_faults_send_always);
+  add_for_each ("send-always", send_problems, G_N_ELEMENTS (send_problems),
+                test_faults_send_always);
   add_for_each ("send-amid", send_problems, G_N_ELEMENTS (send_problems), test_faults_send_amid);
-  add_for_each ("receive-once", receive_problems, G_N_ELEMENTS (receive_problems), test_faults_receive_once);
-  add_for_each ("receive-amid", receive_problems, G_N_ELEMENTS (receive_problems), test_faults_receive_amid);
-  add_for_each ("receive-always", receive_problems, G_N_ELEMENTS (receive_problems), test_faults_receive_always);
+  add_for_each ("receive-once", receive_problems, G_N_ELEMENTS (receive_problems),
+                test_faults_receive_once);
+  add_for_each ("receive-amid", receive_problems, G_N_ELEMENTS (receive_problems),
+                test_faults_receive_amid);
+  add_for_each ("receive-always", receive_problems, G_N_ELEMENTS (receive_problems),
+                test_faults_receive_always);
   g_test_add_func ("/faults/short-counts", test_faults_short_counts);
-  g_test_add_data_func ("/faults/without-ip6", GINT_TO_POINTER (EAFNOSUPPORT), test_faults_without_ip6);
-  g_test_add_data_func ("/faults/without-ip6-addresses", GINT_TO_POINTER (EADDRNOTAVAIL), test_faults_without_ip6);
+  g_test_add_data_func ("/faults/without-ip6", GINT_TO_POINTER (EAFNOSUPPORT),
+                        test_faults_without_ip6);
+  g_test_add_data_func ("/faults/without-ip6-addresses", GINT_TO_POINTER (EADDRNOTAVAIL),
+                        test_faults_without_ip6);
   g_test_add_func ("/faults/ip6-asked-for", test_faults_ip6_asked_for);
   return g_test_run ();
 }

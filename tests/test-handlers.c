@@ -153,7 +153,8 @@ test_handlers_stop (void)
 
   stats = es_endpoint_get_stats (ES_ENDPOINT (server));
   g_assert_cmpuint (stats->messages_received, ==, n_handled);
-  g_assert_cmpuint (stats->messages_received + stats->dropped_at_stop + stats->dropped_by_kernel, ==, 3 * n_handled);
+  g_assert_cmpuint (stats->messages_received + stats->dropped_at_stop + stats->dropped_by_kernel,
+                    ==, 3 * n_handled);
 }
 
 static void
@@ -258,7 +259,8 @@ test_handlers_nest (void)
   g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
   Nest nest = { 0 };
 
-  g_test_summary ("A handler may run a main loop of its own: its answers leave, and no other handler runs.");
+  g_test_summary ("A handler may run a main loop of its own: its answers leave, "
+                  "and no other handler runs.");
 
   g_signal_connect (server, "message-received", G_CALLBACK (iterate), &nest);
   for (guint i = 0; i < choose_n (); i++)
@@ -295,12 +297,14 @@ test_handlers_block (gconstpointer data)
   g_autoptr (EsStats) stats = NULL;
   guint n = choose_n ();
 
-  g_test_summary ("Handlers that block keep each other waiting, and lose nothing that is not counted.");
+  g_test_summary ("Handlers that block keep each other waiting, "
+                  "and lose nothing that is not counted.");
 
   g_signal_connect (server, "message-received", G_CALLBACK (block), NULL);
   for (guint i = 0; i < n; i++)
     es_test_say (talker, "hello");
-  while (stats == NULL || stats->messages_received + stats->dropped_by_kernel < n || stats->messages_sent < stats->messages_received)
+  while (stats == NULL || stats->messages_received + stats->dropped_by_kernel < n ||
+         stats->messages_sent < stats->messages_received)
     {
       es_test_settle ();
       g_clear_pointer (&stats, es_stats_free);
@@ -332,7 +336,8 @@ test_handlers_job_drops (void)
       g_autoptr (GError) error = NULL;
 
       g_object_add_weak_pointer (G_OBJECT (server), (gpointer *) &server);
-      job = es_endpoint_create_job (ES_ENDPOINT (server), "drop", drop_in_job, NULL, NULL, TRUE, &error);
+      job = es_endpoint_create_job (ES_ENDPOINT (server), "drop", drop_in_job, NULL, NULL, TRUE,
+                                    &error);
       g_assert_no_error (error);
       es_test_wait_until (server == NULL);
       g_clear_object (&job);
@@ -355,7 +360,8 @@ main (int argc,
   g_test_add_func ("/handlers/disconnect", test_handlers_disconnect);
   g_test_add_func ("/handlers/nest", test_handlers_nest);
   g_test_add_data_func ("/handlers/block", GINT_TO_POINTER (ALONE), test_handlers_block);
-  g_test_add_data_func ("/handlers/block-threaded", GINT_TO_POINTER (THREADED), test_handlers_block);
+  g_test_add_data_func ("/handlers/block-threaded", GINT_TO_POINTER (THREADED),
+                        test_handlers_block);
   g_test_add_data_func ("/handlers/block-workers", GINT_TO_POINTER (WORKERS), test_handlers_block);
   g_test_add_func ("/handlers/job-drops", test_handlers_job_drops);
   return g_test_run ();

@@ -86,7 +86,8 @@ test_host_sends_to_closed_ports (void)
   guint n_said = 0, n = choose_n_sends ();
   int n_heard = 0;
 
-  g_test_summary ("A storm of ICMP errors from closed ports costs a healthy peer nothing, and the loop sleeps behind it.");
+  g_test_summary ("A storm of ICMP errors from closed ports costs a healthy peer nothing, and the "
+                  "loop sleeps behind it.");
 
   es_endpoint_set_message_func (ES_ENDPOINT (healthy), es_test_count, &n_heard, NULL);
   for (guint i = 0; i < n; i++)
@@ -115,7 +116,8 @@ test_host_refuses_a_client (void)
   g_autoptr (GSocketAddress) closed = find_closed_port ();
   g_autoptr (EsStats) stats = NULL;
 
-  g_test_summary ("A client whose server is gone is told so again and again, and its loop sleeps between.");
+  g_test_summary ("A client whose server is gone is told so again and again, "
+                  "and its loop sleeps between.");
 
   g_assert_true (es_udp_client_connect_to (client, G_SOCKET_CONNECTABLE (closed), NULL, NULL));
   start (client);
@@ -180,7 +182,8 @@ test_host_is_out_of_descriptors (void)
   g_autoptr (EsUdpServer) server = es_test_start_echo_server ();
   int n_open = next_descriptor ();
 
-  g_test_summary ("However few descriptors are left, a start fails with an error or works; who runs is not disturbed.");
+  g_test_summary ("However few descriptors are left, a start fails with an error or works; who "
+                  "runs is not disturbed.");
 
   for (int n_free = 0; n_free < 8; n_free++)
     {
@@ -213,7 +216,8 @@ test_host_is_out_of_threads (void)
   g_autoptr (GError) error = NULL;
   struct rlimit limit;
 
-  g_test_summary ("Where no thread is to be had workers are refused, who runs is not disturbed, and later it works.");
+  g_test_summary ("Where no thread is to be had workers are refused, who runs is not disturbed, "
+                  "and later it works.");
 
   if (!is_in_own_process ())
     return;
@@ -251,7 +255,8 @@ test_host_is_out_of_memory (void)
   g_autoptr (EsUdpServer) server = NULL;
   int n_refused = 0;
 
-  g_test_summary ("Where there is no memory for the buffers of another server its start is an error, and who runs serves on.");
+  g_test_summary ("Where there is no memory for the buffers of another server its start is an "
+                  "error, and who runs serves on.");
 
   if (has_shadow_memory () || es_test_is_slow ())
     {
@@ -420,7 +425,8 @@ lose_interface (void)
 static void
 test_host_loses_its_interface (void)
 {
-  g_test_summary ("While an interface is away messages are lost, and errors told, and when it is back all goes on.");
+  g_test_summary ("While an interface is away messages are lost, and errors told, "
+                  "and when it is back all goes on.");
 
   if (g_test_subprocess ())
     {
@@ -452,7 +458,8 @@ test_host_executes_another (void)
   es_udp_server_set_workers (server, 2);
   start (server);
   client = es_test_start_client (server);
-  g_spawn_sync (NULL, (char **) command, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, NULL, NULL, &said, NULL, NULL, &error);
+  g_spawn_sync (NULL, (char **) command, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
+                NULL, NULL, &said, NULL, NULL, &error);
   g_assert_no_error (error);
   g_assert_nonnull (strstr (said, " 0 -> "));
   g_assert_null (strstr (said, "socket:"));
@@ -493,8 +500,8 @@ test_host_stops_the_process (void)
   int n_heard = 0, port, status;
   pid_t child = fork_server (&port);
 
-  g_test_summary ("A server that is stopped by SIGSTOP answers, when it goes on, all that the kernel kept: "
-                  "for 10 seconds where ES_TEST_LONG is set.");
+  g_test_summary ("A server that is stopped by SIGSTOP answers, when it goes on, "
+                  "all that the kernel kept: for 10 seconds where ES_TEST_LONG is set.");
 
   address = g_inet_socket_address_new_from_string ("127.0.0.1", port);
   es_endpoint_set_message_func (ES_ENDPOINT (client), es_test_count, &n_heard, NULL);

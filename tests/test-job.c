@@ -45,7 +45,8 @@ start_job (gpointer endpoint,
            Notes *notes)
 {
   g_autoptr (GError) error = NULL;
-  EsJob *job = es_endpoint_create_job (endpoint, "test", func, notes, count_destroyed, TRUE, &error);
+  EsJob *job = es_endpoint_create_job (endpoint, "test", func, notes, count_destroyed, TRUE,
+                                       &error);
 
   g_assert_no_error (error);
   es_test_spin_until (g_atomic_int_get (&notes->n_begun) > 0);
@@ -59,7 +60,8 @@ new_job (gpointer endpoint,
          Notes *notes)
 {
   g_autoptr (GError) error = NULL;
-  EsJob *job = es_endpoint_create_job (endpoint, "test", func, notes, count_destroyed, FALSE, &error);
+  EsJob *job = es_endpoint_create_job (endpoint, "test", func, notes, count_destroyed, FALSE,
+                                       &error);
 
   g_assert_no_error (error);
   return job;
@@ -136,7 +138,8 @@ test_job_runs_once (void)
   Notes notes = { 0 };
   EsJob *job = start_job (server, sleep_long, &notes);
 
-  g_test_summary ("A job is not started a second time, neither while it runs nor when it has ended.");
+  g_test_summary ("A job is not started a second time, "
+                  "neither while it runs nor when it has ended.");
 
   for (int i = 0; i < 2; i++)
     {
@@ -160,7 +163,8 @@ test_job_stopped_before_start (void)
   EsJob *job = new_job (server, sleep_long, &notes);
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A job that was stopped is not to be started any more, and nobody else keeps it.");
+  g_test_summary ("A job that was stopped is not to be started any more, "
+                  "and nobody else keeps it.");
 
   es_job_stop (job);
   g_assert_false (es_job_start (job, &error));
@@ -242,7 +246,8 @@ test_job_has_name (void)
 {
   g_autoptr (EsUdpServer) server = es_test_start_server ();
   Notes notes = { 0 };
-  EsJob *job = es_endpoint_create_job (ES_ENDPOINT (server), "a job with a long name", look_at_own_name, &notes, NULL, TRUE, NULL);
+  EsJob *job = es_endpoint_create_job (ES_ENDPOINT (server), "a job with a long name",
+                                       look_at_own_name, &notes, NULL, TRUE, NULL);
 
   g_test_summary ("ps, top and debuggers show a job's name, as far as Linux does.");
 
@@ -259,7 +264,8 @@ fail_to_start_job (EsUdpServer *server,
                    Notes *notes)
 {
   g_autoptr (GError) error = NULL;
-  EsJob *job = es_endpoint_create_job (ES_ENDPOINT (server), "one too many", sleep_long, notes, count_destroyed, TRUE, &error);
+  EsJob *job = es_endpoint_create_job (ES_ENDPOINT (server), "one too many", sleep_long, notes,
+                                       count_destroyed, TRUE, &error);
 
   g_assert_null (job);
   g_assert_error (error, G_THREAD_ERROR, G_THREAD_ERROR_AGAIN);
@@ -379,7 +385,8 @@ test_job_wakes (void)
   Notes notes = { 0 };
   EsJob *job = start_job (server, count_sleeps, &notes);
 
-  g_test_summary ("Each wake that finds the job asleep, or about to be, ends one sleep, and not the job.");
+  g_test_summary ("Each wake that finds the job asleep, or about to be, ends one sleep, "
+                  "and not the job.");
 
   for (int n_sleeps = 1; n_sleeps <= 100; n_sleeps++)
     {
@@ -605,7 +612,8 @@ test_job_stops_endpoint (void)
 
   g_test_summary ("A job may stop its endpoint, which then ends the job.");
 
-  es_test_wait_until (g_atomic_int_get (&notes.n_ended) == 1 && !es_endpoint_is_running (ES_ENDPOINT (server)));
+  es_test_wait_until (g_atomic_int_get (&notes.n_ended) == 1 &&
+                      !es_endpoint_is_running (ES_ENDPOINT (server)));
 
   assert_job_dies (job);
   g_assert_finalize_object (g_steal_pointer (&server));
@@ -662,7 +670,8 @@ test_job_drops_endpoint (void)
   Notes notes = { 0 };
   EsJob *job;
 
-  g_test_summary ("A job may drop the last reference: its endpoint goes in its own context, after the job.");
+  g_test_summary ("A job may drop the last reference: its endpoint goes in its own context, "
+                  "after the job.");
 
   g_object_add_weak_pointer (G_OBJECT (server), (gpointer *) &server);
   job = start_job (server, drop_endpoint, &notes);
@@ -693,7 +702,8 @@ test_job_drops_itself (void)
 {
   g_autoptr (EsUdpServer) server = es_test_start_server ();
   Notes notes = { 0 };
-  EsJob *job = es_endpoint_create_job (ES_ENDPOINT (server), "test", drop_job, &notes, count_destroyed, TRUE, NULL);
+  EsJob *job = es_endpoint_create_job (ES_ENDPOINT (server), "test", drop_job, &notes,
+                                       count_destroyed, TRUE, NULL);
 
   g_test_summary ("A job may drop all references but the endpoint's own.");
 
@@ -712,7 +722,8 @@ make_job (EsJob *job,
 {
   g_autoptr (GError) error = NULL;
 
-  g_object_unref (es_endpoint_create_job (endpoint, "inner", sleep_long, user_data, count_destroyed, TRUE, &error));
+  g_object_unref (es_endpoint_create_job (endpoint, "inner", sleep_long, user_data, count_destroyed,
+                                          TRUE, &error));
   g_assert_no_error (error);
 }
 
@@ -762,7 +773,8 @@ test_job_sends (void)
   g_autoptr (GSocket) listener = es_test_new_socket ("127.0.0.1");
   g_autoptr (GSocketAddress) address = g_socket_get_local_address (listener, NULL);
   Speaker speaker = { .address = address };
-  g_autoptr (EsJob) job = es_endpoint_create_job (ES_ENDPOINT (server), "speaker", speak_once, &speaker, NULL, TRUE, NULL);
+  g_autoptr (EsJob) job = es_endpoint_create_job (ES_ENDPOINT (server), "speaker", speak_once,
+                                                  &speaker, NULL, TRUE, NULL);
   g_autofree char *heard = NULL;
 
   g_test_summary ("A job sends through its endpoint, at once.");
@@ -796,11 +808,13 @@ test_job_sends_while_endpoint_stops (void)
   Speaker speaker = { .address = address };
   g_autoptr (EsStats) stats = NULL;
 
-  g_test_summary ("A job may send whenever its endpoint stops: what was accepted is sent or counted.");
+  g_test_summary ("A job may send whenever its endpoint stops: "
+                  "what was accepted is sent or counted.");
 
   for (int i = 1; i <= 50; i++)
     {
-      g_autoptr (EsJob) job = es_endpoint_create_job (ES_ENDPOINT (server), "speaker", speak_on, &speaker, NULL, TRUE, NULL);
+      g_autoptr (EsJob) job = es_endpoint_create_job (ES_ENDPOINT (server), "speaker", speak_on,
+                                                      &speaker, NULL, TRUE, NULL);
 
       es_test_spin_until (g_atomic_int_get (&speaker.notes.n_begun) == i);
       es_endpoint_stop (ES_ENDPOINT (server));
@@ -829,7 +843,8 @@ test_job_does_not_restart_client (void)
   g_autoptr (EsUdpServer) server = es_test_start_server ();
   g_autoptr (EsUdpClient) client = es_test_start_client (server);
   Speaker speaker = { .address = NULL };
-  g_autoptr (EsJob) job = es_endpoint_create_job (ES_ENDPOINT (client), "speaker", say_goodbye, &speaker, NULL, TRUE, NULL);
+  g_autoptr (EsJob) job = es_endpoint_create_job (ES_ENDPOINT (client), "speaker", say_goodbye,
+                                                  &speaker, NULL, TRUE, NULL);
 
   g_test_summary ("A job that sends when it is to end does not start again the client that stops.");
 
@@ -872,10 +887,14 @@ test_job_refuses_nothing (void)
 
   g_test_summary ("A job without a name, a function or an endpoint is the caller's mistake.");
 
-  es_test_assert_critical (es_endpoint_create_job (NULL, "test", nap, NULL, NULL, TRUE, NULL), "ES_IS_ENDPOINT (self)");
-  es_test_assert_critical (es_endpoint_create_job (stranger, "test", nap, NULL, NULL, TRUE, NULL), "ES_IS_ENDPOINT (self)");
-  es_test_assert_critical (es_endpoint_create_job (endpoint, NULL, nap, NULL, NULL, TRUE, NULL), "name != NULL");
-  es_test_assert_critical (es_endpoint_create_job (endpoint, "test", NULL, NULL, NULL, TRUE, NULL), "func != NULL");
+  es_test_assert_critical (es_endpoint_create_job (NULL, "test", nap, NULL, NULL, TRUE, NULL),
+                           "ES_IS_ENDPOINT (self)");
+  es_test_assert_critical (es_endpoint_create_job (stranger, "test", nap, NULL, NULL, TRUE, NULL),
+                           "ES_IS_ENDPOINT (self)");
+  es_test_assert_critical (es_endpoint_create_job (endpoint, NULL, nap, NULL, NULL, TRUE, NULL),
+                           "name != NULL");
+  es_test_assert_critical (es_endpoint_create_job (endpoint, "test", NULL, NULL, NULL, TRUE, NULL),
+                           "func != NULL");
 
   g_object_unref (stranger);
 }
@@ -904,8 +923,10 @@ add_end_tests (void)
   g_test_add_func ("/job/wakes-to-end", test_job_wakes_to_end);
   g_test_add_func ("/job/stops-itself", test_job_stops_itself);
   g_test_add_func ("/job/stopped-by-many", test_job_stopped_by_many);
-  g_test_add_data_func ("/job/ends-with-stop-of-endpoint", GINT_TO_POINTER (FALSE), test_job_ends_with_endpoint);
-  g_test_add_data_func ("/job/ends-with-endpoint", GINT_TO_POINTER (TRUE), test_job_ends_with_endpoint);
+  g_test_add_data_func ("/job/ends-with-stop-of-endpoint", GINT_TO_POINTER (FALSE),
+                        test_job_ends_with_endpoint);
+  g_test_add_data_func ("/job/ends-with-endpoint", GINT_TO_POINTER (TRUE),
+                        test_job_ends_with_endpoint);
   g_test_add_func ("/job/belongs-to-nobody-else", test_job_belongs_to_nobody_else);
   g_test_add_func ("/job/outlives-patience", test_job_outlives_patience);
 }
@@ -928,7 +949,7 @@ main (int argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  /* First, so that the thread which GLib keeps for it does not lie where a job's thread has been. */
+  /* First, so that the thread which GLib keeps for it does not lie where a job's has been. */
   g_test_add_func ("/job/out-of-threads", test_job_out_of_threads);
   add_begin_tests ();
   add_end_tests ();

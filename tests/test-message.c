@@ -24,7 +24,8 @@ test_message_text_where_utf8 (void)
   g_test_summary ("A message that is UTF-8 is given as text.");
 
   assert_text ("hello", 5, "hello");
-  assert_text ("na\xc3\xafve \xe2\x82\xac \xf0\x9f\x90\x8c", 15, "na\xc3\xafve \xe2\x82\xac \xf0\x9f\x90\x8c");
+  assert_text ("na\xc3\xafve \xe2\x82\xac \xf0\x9f\x90\x8c", 15,
+               "na\xc3\xafve \xe2\x82\xac \xf0\x9f\x90\x8c");
 }
 
 static void
@@ -82,7 +83,8 @@ test_message_new_ends_in_nul (void)
   char data[] = "hello";
   g_autoptr (GBytes) message = es_message_new (data, 5);
 
-  g_test_summary ("A message made for a handler is a copy, followed by a NUL byte that is not counted.");
+  g_test_summary ("A message made for a handler is a copy, "
+                  "followed by a NUL byte that is not counted.");
 
   data[0] = 'j';
 

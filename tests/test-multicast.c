@@ -109,7 +109,8 @@ test_multicast_is_heard_by_members (void)
   g_autoptr (EsUdpClient) speaker = start_speaker ("lo");
   guint16 port = es_udp_server_get_port (server);
 
-  g_test_summary ("A group's messages are heard from the joining to the leaving, and again after another joining.");
+  g_test_summary ("A group's messages are heard from the joining to the leaving, "
+                  "and again after another joining.");
 
   say (speaker, "0", GROUP, port);
   join (server, GROUP, "lo");
@@ -130,7 +131,8 @@ test_multicast_is_answered (void)
   g_autoptr (EsTestInbox) inbox = es_test_inbox_new (speaker);
   GInetSocketAddress *from;
 
-  g_test_summary ("An answer to a group's message comes from an address of the host, not of the group.");
+  g_test_summary ("An answer to a group's message comes from an address of the host, "
+                  "not of the group.");
 
   join (server, GROUP, "lo");
   say (speaker, "who is there?", GROUP, es_udp_server_get_port (server));
@@ -176,7 +178,8 @@ get_ip_option (gpointer endpoint,
   int value = -1;
   socklen_t size = sizeof value;
 
-  g_assert_no_errno (getsockopt (g_socket_get_fd (es_endpoint_get_socket (endpoint)), level, name, &value, &size));
+  g_assert_no_errno (
+    getsockopt (g_socket_get_fd (es_endpoint_get_socket (endpoint)), level, name, &value, &size));
   return value;
 }
 
@@ -210,7 +213,8 @@ test_multicast_is_delivered_once (gconstpointer host)
   g_autoptr (GHashTable) heard = g_hash_table_new (g_str_hash, g_str_equal);
   guint n_heard;
 
-  g_test_summary ("With several workers a message to many is delivered once, whoever sent it, and others by all workers.");
+  g_test_summary ("With several workers a message to many is delivered once, whoever sent it, and "
+                  "others by all workers.");
 
   if (!es_test_has_mmsg () && !g_str_equal (host, GROUP))
     {
@@ -250,11 +254,13 @@ test_multicast_tells_what_fails (void)
 
   g_assert_false (es_endpoint_join_multicast (ES_ENDPOINT (server), host, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
-  g_assert_cmpstr (error->message, ==, "Could not join group 127.0.0.1: It is not a multicast address");
+  g_assert_cmpstr (error->message, ==,
+                   "Could not join group 127.0.0.1: It is not a multicast address");
   g_clear_error (&error);
   g_assert_false (es_endpoint_join_multicast (ES_ENDPOINT (server), group, "none0", &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
-  g_assert_cmpstr (error->message, ==, "Could not join group " GROUP ": There is no interface “none0”");
+  g_assert_cmpstr (error->message, ==,
+                   "Could not join group " GROUP ": There is no interface “none0”");
   g_clear_error (&error);
   g_assert_false (es_endpoint_leave_multicast (ES_ENDPOINT (server), group, NULL, &error));
   g_assert_true (g_str_has_prefix (error->message, "Could not leave group " GROUP ": "));
@@ -285,7 +291,8 @@ run (const char *command)
 {
   int status = -1;
 
-  return g_spawn_command_line_sync (command, NULL, NULL, &status, NULL) && g_spawn_check_wait_status (status, NULL);
+  return g_spawn_command_line_sync (command, NULL, NULL, &status, NULL) &&
+         g_spawn_check_wait_status (status, NULL);
 }
 
 static pid_t
@@ -300,7 +307,8 @@ start_other_host (void)
   g_assert_no_errno (pid);
   if (pid == 0)
     {
-      gboolean is_ready = prctl (PR_SET_PDEATHSIG, SIGKILL) == 0 && unshare (CLONE_NEWNET) == 0 && write (ready[1], "", 1) == 1;
+      gboolean is_ready = prctl (PR_SET_PDEATHSIG, SIGKILL) == 0 && unshare (CLONE_NEWNET) == 0 &&
+                          write (ready[1], "", 1) == 1;
 
       close (ready[1]);
       if (is_ready)
@@ -362,9 +370,9 @@ make_link (Hosts *self,
   g_autofree char *own = g_strdup_printf ("es%u", i);
   g_autofree char *far = g_strdup_printf ("far%u", i);
 
-  return run_at (getpid (), "ip link add %s type veth peer name %s netns %d", own, far, self->other) &&
-         set_up (getpid (), own, i, 1) &&
-         set_up (self->other, far, i, 2);
+  return run_at (getpid (), "ip link add %s type veth peer name %s netns %d", own, far,
+                 self->other) &&
+         set_up (getpid (), own, i, 1) && set_up (self->other, far, i, 2);
 }
 
 static int
@@ -402,7 +410,8 @@ hosts_clear (Hosts *self)
     close (self->other_net);
 }
 
-/* (transfer full) A client that runs on the other host, and reaches groups by an interface there. */
+/* (transfer full) A client that runs on the other host, and reaches groups by an interface
+ * there. */
 static EsUdpClient *
 start_far_speaker (Hosts *hosts,
                    const char *interface_name)
@@ -531,9 +540,15 @@ hear_over_ip6 (Hosts *hosts)
   assert_heard (inbox, server, speaker, "14");
 }
 
+typedef gboolean (*ChangeFunc) (EsEndpoint *endpoint,
+                                GInetAddress *group,
+                                GInetAddress *source,
+                                const char *interface_name,
+                                GError **error);
+
 static void
 change_source (EsUdpServer *server,
-               gboolean (*change) (EsEndpoint *, GInetAddress *, GInetAddress *, const char *, GError **),
+               ChangeFunc change,
                const char *group,
                const char *source)
 {
@@ -572,7 +587,8 @@ assert_heard_from_one (Hosts *hosts,
 static void
 hear_one_source (Hosts *hosts)
 {
-  g_test_summary ("A group that was joined for one sender's messages gives those alone, until it is left.");
+  g_test_summary ("A group that was joined for one sender's messages gives those alone, "
+                  "until it is left.");
 
   wait_for_links (hosts);
   assert_heard_from_one (hosts, SSM_GROUP, "10.77.0.2");
@@ -586,7 +602,8 @@ speak_by_interface (Hosts *hosts)
   g_autoptr (EsUdpServer) server = es_udp_server_new (0);
   g_autoptr (EsTestInbox) inbox = es_test_inbox_new (server);
 
-  g_test_summary ("What is said to a group leaves by the interface that was chosen, with its address.");
+  g_test_summary ("What is said to a group leaves by the interface that was chosen, "
+                  "with its address.");
 
   g_assert_no_errno (setns (hosts->other_net, CLONE_NEWNET));
   start (server);
@@ -617,7 +634,8 @@ speak_without_loopback (Hosts *hosts)
   g_autoptr (EsUdpClient) speaker = start_speaker ("es0");
   guint16 port = es_udp_server_get_port (server);
 
-  g_test_summary ("Without loopback the own host does not hear what is said to a group. That acts at once.");
+  g_test_summary ("Without loopback the own host does not hear what is said to a "
+                  "group. That acts at once.");
 
   join (server, GROUP, NULL);
   es_endpoint_set_multicast_loopback (ES_ENDPOINT (speaker), FALSE);
@@ -633,7 +651,8 @@ answer_from_where_asked (Hosts *hosts)
   const char *asked[] = { "10.77.0.1", "10.77.1.1", "10.77.2.1" };
   g_autoptr (EsUdpServer) server = es_test_start_echo_server ();
 
-  g_test_summary ("An answer leaves from the address that was asked, whichever interface the question came by.");
+  g_test_summary ("An answer leaves from the address that was asked, "
+                  "whichever interface the question came by.");
 
   g_assert_true (run_at (getpid (), "ip addr add 10.77.2.1/32 dev es1"));
   g_assert_true (run_at (hosts->other, "ip route add 10.77.2.1/32 via 10.77.0.1"));
@@ -666,7 +685,8 @@ add_host_tests (void)
   g_test_add_data_func ("/multicast/is-heard-from-one-source", hear_one_source, test_on_hosts);
   g_test_add_data_func ("/multicast/is-said-by-interface", speak_by_interface, test_on_hosts);
   g_test_add_data_func ("/multicast/without-loopback", speak_without_loopback, test_on_hosts);
-  g_test_add_data_func ("/multicast/answers-leave-from-where-asked", answer_from_where_asked, test_multicast_answers);
+  g_test_add_data_func ("/multicast/answers-leave-from-where-asked", answer_from_where_asked,
+                        test_multicast_answers);
 }
 
 int
@@ -679,7 +699,8 @@ main (int argc,
   g_test_add_func ("/multicast/of-others-is-not-heard", test_multicast_of_others_is_not_heard);
   g_test_add_func ("/multicast/options-act-at-once", test_multicast_options_act_at_once);
   g_test_add_data_func ("/multicast/is-delivered-once", GROUP, test_multicast_is_delivered_once);
-  g_test_add_data_func ("/multicast/broadcast-is-delivered-once", "127.255.255.255", test_multicast_is_delivered_once);
+  g_test_add_data_func ("/multicast/broadcast-is-delivered-once", "127.255.255.255",
+                        test_multicast_is_delivered_once);
   g_test_add_func ("/multicast/tells-what-fails", test_multicast_tells_what_fails);
   add_host_tests ();
   return g_test_run ();

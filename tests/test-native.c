@@ -106,8 +106,8 @@ test_native_becomes_address_of_longest_path (void)
   g_autofree char *fits = g_strnfill (room - 1, 'a');
   g_autofree char *longest = g_strnfill (room, 'a');
 
-  g_test_summary ("The longest path that Linux binds has its NUL byte behind the struct: the address "
-                  "has what GIO can hold of it.");
+  g_test_summary ("The longest path that Linux binds has its NUL byte behind the struct: "
+                  "the address has what GIO can hold of it.");
 
   assert_text (unix_name (fits, room), fits);
   assert_text (unix_name (longest, room + 1), fits);
@@ -210,7 +210,8 @@ test_native_unmap_keeps_others (void)
 static void
 test_native_copy_is_whole (void)
 {
-  EsNative from[] = { ip4 ("192.0.2.1", 1), ip6 ("fe80::1", 1, 2), unix_name ("/a", sizeof "/a"), unix_name ("", 0) };
+  EsNative from[] = { ip4 ("192.0.2.1", 1), ip6 ("fe80::1", 1, 2), unix_name ("/a", sizeof "/a"),
+                      unix_name ("", 0) };
 
   g_test_summary ("A copy equals what it was made from, though not every byte was copied.");
 
@@ -322,7 +323,8 @@ test_native_local_equal (void)
   EsLocal b6 = { .family = AF_INET6, .ip6 = IN6ADDR_ANY_INIT };
   EsLocal *locals[] = { &none, &a4, &b4, &a6, &b6 };
 
-  g_test_summary ("Local addresses are equal where family and address are, whatever stands behind.");
+  g_test_summary ("Local addresses are equal where family and address are, "
+                  "whatever stands behind.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (locals); i++)
     for (gsize j = 0; j < G_N_ELEMENTS (locals); j++)
@@ -338,8 +340,10 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/native/becomes-address", test_native_becomes_address);
-  g_test_add_func ("/native/becomes-address-of-longest-path", test_native_becomes_address_of_longest_path);
-  g_test_add_func ("/native/becomes-anonymous-where-nameless", test_native_becomes_anonymous_where_nameless);
+  g_test_add_func ("/native/becomes-address-of-longest-path",
+                   test_native_becomes_address_of_longest_path);
+  g_test_add_func ("/native/becomes-anonymous-where-nameless",
+                   test_native_becomes_anonymous_where_nameless);
   g_test_add_func ("/native/survives-both-ways", test_native_survives_both_ways);
   g_test_add_func ("/native/is-small-for-ip", test_native_is_small_for_ip);
   g_test_add_func ("/native/unmaps-ip4", test_native_unmaps_ip4);
@@ -347,7 +351,8 @@ main (int argc,
   g_test_add_func ("/native/unmap-keeps-others", test_native_unmap_keeps_others);
   g_test_add_func ("/native/copy-is-whole", test_native_copy_is_whole);
   g_test_add_func ("/native/different-by-each-part", test_native_different_by_each_part);
-  g_test_add_func ("/native/equal-in-spite-of-flow-label", test_native_equal_in_spite_of_flow_label);
+  g_test_add_func ("/native/equal-in-spite-of-flow-label",
+                   test_native_equal_in_spite_of_flow_label);
   g_test_add_func ("/native/hash-spreads-peers", test_native_hash_spreads_peers);
   g_test_add_func ("/native/refuses-what-is-too-long", test_native_refuses_what_is_too_long);
   g_test_add_func ("/native/local-equal", test_native_local_equal);

@@ -71,10 +71,12 @@ take (const struct msghdr *header)
   if (control != NULL && control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO)
     {
       kernel.from.family = AF_INET;
-      kernel.from.ip4 = ((const struct in_pktinfo *) (const void *) CMSG_DATA (control))->ipi_spec_dst;
+      kernel.from.ip4 =
+        ((const struct in_pktinfo *) (const void *) CMSG_DATA (control))->ipi_spec_dst;
     }
   for (gsize i = 0; i < header->msg_iovlen; i++)
-    g_ptr_array_add (kernel.taken, g_bytes_new (header->msg_iov[i].iov_base, header->msg_iov[i].iov_len));
+    g_ptr_array_add (kernel.taken,
+                     g_bytes_new (header->msg_iov[i].iov_base, header->msg_iov[i].iov_len));
 }
 
 /* Stands before the C library's own. Like the kernel's, it stops at the first piece that it does
@@ -126,7 +128,8 @@ post_new (void)
   memset (&kernel, 0, sizeof kernel);
   kernel.room = UNLIMITED;
   kernel.taken = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
-  self->socket = es_socket_new_bound (address, &(EsSocketOptions){ .send_buffer_size = 65536 }, NULL);
+  self->socket = es_socket_new_bound (address, &(EsSocketOptions){ .send_buffer_size = 65536 },
+                                      NULL);
   self->context = g_main_context_new ();
   self->outbox = es_outbox_new (self->socket, TRUE, self->context);
   self->accepted = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
@@ -149,7 +152,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Post, post_free)
 static EsNative
 receiver (guint16 port)
 {
-  EsNative native = { .ip4 = { .sin_family = AF_INET, .sin_port = htons (port) }, .size = sizeof (struct sockaddr_in) };
+  EsNative native = { .ip4 = { .sin_family = AF_INET, .sin_port = htons (port) },
+                      .size = sizeof (struct sockaddr_in) };
 
   native.ip4.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
   return native;
@@ -184,7 +188,8 @@ send_to (Post *self,
 {
   g_autoptr (GPtrArray) messages = make_messages (self, n, size);
   const EsLocal from = { .family = AF_UNSPEC };
-  int n_accepted = es_outbox_send (self->outbox, (GBytes **) messages->pdata, n, to, &from, hold, error);
+  int n_accepted = es_outbox_send (self->outbox, (GBytes **) messages->pdata, n, to, &from, hold,
+                                   error);
 
   for (int i = 0; i < n_accepted && (to->size == 0 || to->ip4.sin_port == htons (GOOD)); i++)
     g_ptr_array_add (self->accepted, g_bytes_ref (g_ptr_array_index (messages, i)));
@@ -224,7 +229,8 @@ assert_taken (Post *self,
   g_assert_cmpuint (kernel.taken->len, ==, n);
   g_assert_cmpuint (n, <=, self->accepted->len);
   for (guint i = 0; i < n; i++)
-    g_assert_true (g_bytes_equal (g_ptr_array_index (kernel.taken, i), g_ptr_array_index (self->accepted, i)));
+    g_assert_true (
+      g_bytes_equal (g_ptr_array_index (kernel.taken, i), g_ptr_array_index (self->accepted, i)));
   g_assert_cmpuint (es_outbox_get_counts (self->outbox).messages_sent, ==, n);
 }
 
@@ -354,10 +360,12 @@ test_outbox_holds_so_many_bytes (void)
 static void
 test_outbox_holds_the_rest_of_many (void)
 {
-  const guint seams[] = { 1, HOLD_MESSAGES - 1, HOLD_MESSAGES, HOLD_MESSAGES + 1, 2 * HOLD_MESSAGES + 1 };
+  const guint seams[] = { 1, HOLD_MESSAGES - 1, HOLD_MESSAGES, HOLD_MESSAGES + 1,
+                          2 * HOLD_MESSAGES + 1 };
   EsNative to = receiver (GOOD);
 
-  g_test_summary ("Of many messages at once as many leave as are never held, and the rest is held.");
+  g_test_summary ("Of many messages at once as many leave as are never held, "
+                  "and the rest is held.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (seams); i++)
     {
@@ -391,7 +399,8 @@ test_outbox_holds_where_simple (void)
 {
   g_autoptr (Post) post = post_new ();
 
-  g_test_summary ("Messages are held as long as none has to leave: then nothing is done, and a send knows what.");
+  g_test_summary ("Messages are held as long as none has to leave: then nothing is done, "
+                  "and a send knows what.");
 
   for (guint i = 0; i < HOLD_MESSAGES; i++)
     g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HELD));
@@ -427,7 +436,8 @@ test_outbox_holds_while_blocked (void)
 {
   g_autoptr (Post) post = post_new ();
 
-  g_test_summary ("While the kernel has no room nothing is held for a while: it waits for that room.");
+  g_test_summary ("While the kernel has no room nothing is held for a while: "
+                  "it waits for that room.");
 
   kernel.room = 0;
   send_now (post, 1, GOOD);
@@ -447,7 +457,8 @@ test_outbox_hurries (void)
   g_autoptr (Post) post = post_new ();
   gint64 before = g_get_monotonic_time (), held_until;
 
-  g_test_summary ("A message in a hurry is held for a millisecond at the most, which the loop is woken to watch.");
+  g_test_summary ("A message in a hurry is held for a millisecond at the most, "
+                  "which the loop is woken to watch.");
 
   g_assert_cmpint (es_outbox_get_held_until (post->outbox), ==, -1);
   g_assert_true (try_to_hold (post, 10, ES_OUTBOX_HURRIED));
@@ -489,7 +500,8 @@ test_outbox_waits_while_blocked (void)
 {
   g_autoptr (Post) post = post_new ();
 
-  g_test_summary ("What the kernel has no room for waits in order, and what is sent meanwhile behind it.");
+  g_test_summary ("What the kernel has no room for waits in order, "
+                  "and what is sent meanwhile behind it.");
 
   kernel.room = 0;
   send_now (post, 3, GOOD);
@@ -572,7 +584,8 @@ test_outbox_is_bounded_by_messages (void)
   g_test_summary ("The queue takes 8192 messages, and then says that it would block.");
 
   kernel.room = 0;
-  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES - 1, 10, &to, ES_OUTBOX_AT_ONCE, &error), ==, ES_OUTBOX_MAX_MESSAGES - 1);
+  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES - 1, 10, &to, ES_OUTBOX_AT_ONCE, &error),
+                   ==, ES_OUTBOX_MAX_MESSAGES - 1);
   g_assert_cmpint (send_to (post, 1, 10, &to, ES_OUTBOX_AT_ONCE, &error), ==, 1);
   g_assert_no_error (error);
   assert_full (post, 10);
@@ -589,7 +602,8 @@ test_outbox_accepts_as_many_as_fit (void)
   const guint seams[] = { ES_OUTBOX_MAX_MESSAGES + 1, 2 * ES_OUTBOX_MAX_MESSAGES + 1 };
   EsNative to = receiver (GOOD);
 
-  g_test_summary ("Of more messages than there is room for the first are accepted, without an error.");
+  g_test_summary ("Of more messages than there is room for the first are accepted, "
+                  "without an error.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (seams); i++)
     {
@@ -597,7 +611,9 @@ test_outbox_accepts_as_many_as_fit (void)
       g_autoptr (GError) error = NULL;
 
       kernel.room = 0;
-      g_assert_cmpint (send_to (post, seams[i], 10, &to, i % 2 == 0 ? ES_OUTBOX_AT_ONCE : ES_OUTBOX_HELD, &error), ==, ES_OUTBOX_MAX_MESSAGES);
+      g_assert_cmpint (
+        send_to (post, seams[i], 10, &to, i % 2 == 0 ? ES_OUTBOX_AT_ONCE : ES_OUTBOX_HELD, &error),
+        ==, ES_OUTBOX_MAX_MESSAGES);
       g_assert_no_error (error);
       kernel.room = UNLIMITED;
       es_outbox_flush (post->outbox);
@@ -651,10 +667,12 @@ test_outbox_asks_kernel_when_full (void)
   g_autoptr (Post) post = post_new ();
   EsNative to = receiver (GOOD);
 
-  g_test_summary ("A full queue asks the kernel first: where that has room again nobody is refused.");
+  g_test_summary ("A full queue asks the kernel first: "
+                  "where that has room again nobody is refused.");
 
   kernel.room = 0;
-  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES, 10, &to, ES_OUTBOX_AT_ONCE, NULL), ==, ES_OUTBOX_MAX_MESSAGES);
+  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES, 10, &to, ES_OUTBOX_AT_ONCE, NULL), ==,
+                   ES_OUTBOX_MAX_MESSAGES);
   kernel.room = UNLIMITED;
   send_now (post, 1, GOOD);
 
@@ -669,10 +687,12 @@ test_outbox_tells_when_writable (void)
   g_autoptr (Post) post = post_new ();
   EsNative good = receiver (GOOD), bad = receiver (BAD);
 
-  g_test_summary ("Who was refused is told once that there is room again, as soon as half of it is free.");
+  g_test_summary ("Who was refused is told once that there is room again, "
+                  "as soon as half of it is free.");
 
   kernel.room = 0;
-  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES, 0, &good, ES_OUTBOX_AT_ONCE, NULL), ==, ES_OUTBOX_MAX_MESSAGES);
+  g_assert_cmpint (send_to (post, ES_OUTBOX_MAX_MESSAGES, 0, &good, ES_OUTBOX_AT_ONCE, NULL), ==,
+                   ES_OUTBOX_MAX_MESSAGES);
   g_assert_false (es_outbox_take_writable (post->outbox));
   g_assert_cmpint (send_to (post, 1, 0, &bad, ES_OUTBOX_AT_ONCE, NULL), ==, -1);
   kernel.room = ES_OUTBOX_MAX_MESSAGES / 2;
@@ -714,7 +734,8 @@ test_outbox_tells_failures (void)
   g_auto (EsFailure) failure = { 0 };
   g_autofree char *address = NULL;
 
-  g_test_summary ("A message that was accepted and then refused is told with its receiver, and holds up no other.");
+  g_test_summary ("A message that was accepted and then refused is told with its receiver, "
+                  "and holds up no other.");
 
   hold (post, 2, GOOD);
   hold (post, 1, BAD);
@@ -740,7 +761,8 @@ test_outbox_returns_error_of_own_message (void)
   EsNative to = receiver (BAD);
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A message that is refused at once is an error of its send, and told nowhere else.");
+  g_test_summary ("A message that is refused at once is an error of its send, "
+                  "and told nowhere else.");
 
   hold (post, 2, GOOD);
   g_assert_cmpint (send_to (post, 3, 10, &to, ES_OUTBOX_AT_ONCE, &error), ==, -1);
@@ -776,12 +798,15 @@ test_outbox_sends_from_address_asked (void)
   const EsLocal nowhere = { .family = AF_UNSPEC };
   const EsLocal from = { .family = AF_INET, .ip4.s_addr = htonl (0x7f000002) };
 
-  g_test_summary ("A message keeps the address that it is to leave from, and leaves none to the next.");
+  g_test_summary ("A message keeps the address that it is to leave from, "
+                  "and leaves none to the next.");
 
-  g_assert_cmpint (es_outbox_send (post->outbox, &message, 1, &to, &from, ES_OUTBOX_HELD, NULL), ==, 1);
+  g_assert_cmpint (es_outbox_send (post->outbox, &message, 1, &to, &from, ES_OUTBOX_HELD, NULL),
+                   ==, 1);
   es_outbox_flush (post->outbox);
   g_assert_true (es_local_equal (&kernel.from, HAS_FAST_PATH ? &from : &nowhere));
-  g_assert_cmpint (es_outbox_send (post->outbox, &message, 1, &to, &nowhere, ES_OUTBOX_HELD, NULL), ==, 1);
+  g_assert_cmpint (es_outbox_send (post->outbox, &message, 1, &to, &nowhere, ES_OUTBOX_HELD, NULL),
+                   ==, 1);
   es_outbox_flush (post->outbox);
   g_assert_true (es_local_equal (&kernel.from, &nowhere));
 }
@@ -807,7 +832,8 @@ test_outbox_tells_failure_of_others (void)
 static void
 test_outbox_keeps_so_many_failures (void)
 {
-  const guint seams[] = { ES_OUTBOX_MAX_FAILURES - 1, ES_OUTBOX_MAX_FAILURES, ES_OUTBOX_MAX_FAILURES + 1, 2 * ES_OUTBOX_MAX_FAILURES + 1 };
+  const guint seams[] = { ES_OUTBOX_MAX_FAILURES - 1, ES_OUTBOX_MAX_FAILURES,
+                          ES_OUTBOX_MAX_FAILURES + 1, 2 * ES_OUTBOX_MAX_FAILURES + 1 };
 
   g_test_summary ("Of many failures 64 are kept to be told, and all are counted.");
 
@@ -852,7 +878,8 @@ test_outbox_gives_up_behind_endless_news (void)
   EsNative nobody = { .size = 0 };
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A kernel that tells nothing else than that nobody listens is an error, and no endless loop.");
+  g_test_summary ("A kernel that tells nothing else than that nobody listens is an error, "
+                  "and no endless loop.");
 
   kernel.n_news = G_MAXUINT;
   g_assert_cmpint (send_to (post, 1, 10, &nobody, ES_OUTBOX_AT_ONCE, &error), ==, -1);
@@ -867,14 +894,17 @@ test_outbox_fails_where_unix_receiver_is_gone (void)
 {
   g_autoptr (Post) post = post_new ();
   g_autoptr (GBytes) message = g_bytes_new_static ("hello", 5);
-  const EsNative to = { .un = { .sun_family = AF_UNIX, .sun_path = "/a" }, .size = sizeof (struct sockaddr_un) };
+  const EsNative to = { .un = { .sun_family = AF_UNIX, .sun_path = "/a" },
+                        .size = sizeof (struct sockaddr_un) };
   const EsLocal from = { .family = AF_UNSPEC };
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A Unix socket says of this very message that nobody listens: it fails, and is told once.");
+  g_test_summary ("A Unix socket says of this very message that nobody listens: it fails, "
+                  "and is told once.");
 
   kernel.n_news = 1;
-  g_assert_cmpint (es_outbox_send (post->outbox, &message, 1, &to, &from, ES_OUTBOX_AT_ONCE, &error), ==, -1);
+  g_assert_cmpint (
+    es_outbox_send (post->outbox, &message, 1, &to, &from, ES_OUTBOX_AT_ONCE, &error), ==, -1);
 
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
   g_assert_cmpuint (kernel.taken->len, ==, 0);
@@ -891,17 +921,21 @@ test_outbox_counts_accepted_of_many (void)
   const EsLocal from = { .family = AF_UNSPEC };
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("Where the kernel refuses one of many, those before it were accepted and those behind it were not.");
+  g_test_summary ("Where the kernel refuses one of many, "
+                  "those before it were accepted and those behind it were not.");
 
   kernel.picky = 9;
   g_ptr_array_add (messages, g_bytes_new_static ("too picky", 9));
   g_ptr_array_add (messages, g_bytes_new_static ("behind", 6));
-  g_assert_cmpint (es_outbox_send (post->outbox, (GBytes **) messages->pdata, 5, &to, &from, ES_OUTBOX_AT_ONCE, &error), ==, 3);
+  g_assert_cmpint (es_outbox_send (post->outbox, (GBytes **) messages->pdata, 5, &to, &from,
+                                   ES_OUTBOX_AT_ONCE, &error),
+                   ==, 3);
 
   g_assert_no_error (error);
   g_assert_cmpuint (kernel.taken->len, ==, 3);
   for (guint i = 0; i < 3; i++)
-    g_assert_true (g_bytes_equal (g_ptr_array_index (kernel.taken, i), g_ptr_array_index (messages, i)));
+    g_assert_true (
+      g_bytes_equal (g_ptr_array_index (kernel.taken, i), g_ptr_array_index (messages, i)));
   g_assert_false (es_outbox_is_held (post->outbox));
   es_outbox_flush (post->outbox);
   g_assert_cmpuint (kernel.taken->len, ==, 3);
@@ -1003,7 +1037,8 @@ assert_frees (guint16 port,
   EsNative to = receiver (port);
   EsLocal from = { .family = AF_UNSPEC };
 
-  g_assert_cmpint (es_outbox_send (post->outbox, messages, 3, &to, &from, ES_OUTBOX_HELD, NULL), ==, 3);
+  g_assert_cmpint (es_outbox_send (post->outbox, messages, 3, &to, &from, ES_OUTBOX_HELD, NULL),
+                   ==, 3);
   g_bytes_unref (message);
   g_assert_false (is_freed);
   if (flush)
@@ -1017,7 +1052,8 @@ assert_frees (guint16 port,
 static void
 test_outbox_lets_go_of_messages (void)
 {
-  g_test_summary ("An outbox lets go of a message when it has left, was refused, or when the outbox itself goes.");
+  g_test_summary ("An outbox lets go of a message when it has left, was refused, "
+                  "or when the outbox itself goes.");
 
   assert_frees (GOOD, TRUE);
   assert_frees (BAD, TRUE);
@@ -1046,7 +1082,8 @@ talk (gpointer data)
       guint words[] = { self->number, i };
       g_autoptr (GBytes) message = g_bytes_new (words, sizeof words);
 
-      while (es_outbox_send (self->post->outbox, &message, 1, &to, &from, (EsOutboxHold) (i % 3), NULL) != 1)
+      while (es_outbox_send (self->post->outbox, &message, 1, &to, &from, (EsOutboxHold) (i % 3),
+                             NULL) != 1)
         g_thread_yield ();
     }
   return NULL;
@@ -1073,7 +1110,8 @@ test_outbox_serves_many_threads (void)
   Talker talkers[N_THREADS];
   GThread *threads[N_THREADS];
 
-  g_test_summary ("Messages that many threads send at once leave once each, those of one thread in their order.");
+  g_test_summary ("Messages that many threads send at once leave once each, "
+                  "those of one thread in their order.");
 
   for (guint i = 0; i < N_THREADS; i++)
     {
@@ -1089,7 +1127,8 @@ test_outbox_serves_many_threads (void)
     g_thread_join (threads[i]);
 
   assert_each_thread_in_order ();
-  g_assert_cmpuint (es_outbox_get_counts (post->outbox).bytes_sent, ==, N_THREADS * N_PER_THREAD * 2 * sizeof (guint));
+  g_assert_cmpuint (es_outbox_get_counts (post->outbox).bytes_sent, ==,
+                    N_THREADS * N_PER_THREAD * 2 * sizeof (guint));
 }
 
 /* What an outbox must look like after anything was done to it. */
@@ -1109,7 +1148,8 @@ count_pending (Model *self)
 {
   EsOutboxCounts counts = es_outbox_get_counts (self->post->outbox);
 
-  return self->post->accepted->len + self->n_accepted_bad - counts.messages_sent - (counts.send_errors - self->n_returned);
+  return self->post->accepted->len + self->n_accepted_bad - counts.messages_sent -
+         (counts.send_errors - self->n_returned);
 }
 
 static void
@@ -1120,7 +1160,8 @@ send_something (Model *self)
   gboolean is_bad = n == 1 && g_rand_int_range (self->rand, 0, 10) == 0;
   EsNative to = receiver (is_bad ? BAD : GOOD);
   g_autoptr (GError) error = NULL;
-  int n_accepted = send_to (self->post, n, sizes[g_rand_int_range (self->rand, 0, G_N_ELEMENTS (sizes))], &to,
+  int n_accepted = send_to (self->post, n,
+                            sizes[g_rand_int_range (self->rand, 0, G_N_ELEMENTS (sizes))], &to,
                             (EsOutboxHold) g_rand_int_range (self->rand, 0, 3), &error);
 
   g_assert_cmpint (n_accepted < 0, ==, error != NULL);
@@ -1156,7 +1197,8 @@ do_something (Model *self)
       kernel.n_news = 1;
       break;
     case 3:
-      try_to_hold (self->post, 10, g_rand_boolean (self->rand) ? ES_OUTBOX_HELD : ES_OUTBOX_HURRIED);
+      try_to_hold (self->post, 10,
+                   g_rand_boolean (self->rand) ? ES_OUTBOX_HELD : ES_OUTBOX_HURRIED);
       break;
     default:
       send_something (self);
@@ -1175,7 +1217,8 @@ compare (Model *self)
     g_assert_true (g_bytes_equal (g_ptr_array_index (kernel.taken, self->n_compared),
                                   g_ptr_array_index (post->accepted, self->n_compared)));
   g_assert_cmpuint (n_pending, <=, ES_OUTBOX_MAX_MESSAGES);
-  g_assert_cmpint (n_pending > 0, ==, es_outbox_is_held (post->outbox) || es_outbox_is_blocked (post->outbox));
+  g_assert_cmpint (n_pending > 0, ==,
+                   es_outbox_is_held (post->outbox) || es_outbox_is_blocked (post->outbox));
   g_assert_false (es_outbox_is_held (post->outbox) && es_outbox_is_blocked (post->outbox));
   g_assert_cmpuint (take_failures (post, &last), <=, ES_OUTBOX_MAX_FAILURES);
   if (is_writable)
@@ -1187,7 +1230,8 @@ compare (Model *self)
 static void
 test_outbox_agrees_with_model (void)
 {
-  g_test_summary ("Whatever is done, what leaves is what was accepted, in order, and the rest is accounted for.");
+  g_test_summary ("Whatever is done, what leaves is what was accepted, in order, "
+                  "and the rest is accounted for.");
 
   for (guint seed = 0; seed < 20; seed++)
     {
@@ -1228,7 +1272,8 @@ main (int argc,
   g_test_add_func ("/outbox/hurries", test_outbox_hurries);
   g_test_add_func ("/outbox/hurries-no-later", test_outbox_hurries_no_later);
   g_test_add_func ("/outbox/waits-while-blocked", test_outbox_waits_while_blocked);
-  g_test_add_func ("/outbox/sends-what-there-is-room-for", test_outbox_sends_what_there_is_room_for);
+  g_test_add_func ("/outbox/sends-what-there-is-room-for",
+                   test_outbox_sends_what_there_is_room_for);
   g_test_add_func ("/outbox/wakes-its-context", test_outbox_wakes_its_context);
   g_test_add_func ("/outbox/is-bounded-by-messages", test_outbox_is_bounded_by_messages);
   g_test_add_func ("/outbox/accepts-as-many-as-fit", test_outbox_accepts_as_many_as_fit);
@@ -1236,20 +1281,25 @@ main (int argc,
   g_test_add_func ("/outbox/refuses-what-never-fits", test_outbox_refuses_what_never_fits);
   g_test_add_func ("/outbox/asks-kernel-when-full", test_outbox_asks_kernel_when_full);
   g_test_add_func ("/outbox/tells-when-writable", test_outbox_tells_when_writable);
-  g_test_add_func ("/outbox/tells-when-writable-in-bytes", test_outbox_tells_when_writable_in_bytes);
+  g_test_add_func ("/outbox/tells-when-writable-in-bytes",
+                   test_outbox_tells_when_writable_in_bytes);
   g_test_add_func ("/outbox/tells-failures", test_outbox_tells_failures);
-  g_test_add_func ("/outbox/returns-error-of-own-message", test_outbox_returns_error_of_own_message);
+  g_test_add_func ("/outbox/returns-error-of-own-message",
+                   test_outbox_returns_error_of_own_message);
   g_test_add_func ("/outbox/forgets-size-of-refused", test_outbox_forgets_size_of_refused);
   g_test_add_func ("/outbox/sends-from-address-asked", test_outbox_sends_from_address_asked);
   g_test_add_func ("/outbox/tells-failure-of-others", test_outbox_tells_failure_of_others);
   g_test_add_func ("/outbox/keeps-so-many-failures", test_outbox_keeps_so_many_failures);
   g_test_add_func ("/outbox/sends-again-behind-news", test_outbox_sends_again_behind_news);
-  g_test_add_func ("/outbox/gives-up-behind-endless-news", test_outbox_gives_up_behind_endless_news);
-  g_test_add_func ("/outbox/fails-where-unix-receiver-is-gone", test_outbox_fails_where_unix_receiver_is_gone);
+  g_test_add_func ("/outbox/gives-up-behind-endless-news",
+                   test_outbox_gives_up_behind_endless_news);
+  g_test_add_func ("/outbox/fails-where-unix-receiver-is-gone",
+                   test_outbox_fails_where_unix_receiver_is_gone);
   g_test_add_func ("/outbox/counts-accepted-of-many", test_outbox_counts_accepted_of_many);
   g_test_add_func ("/outbox/accepts-none-of-none", test_outbox_accepts_none_of_none);
   g_test_add_func ("/outbox/close-sends-the-rest", test_outbox_close_sends_the_rest);
-  g_test_add_func ("/outbox/close-gives-up-after-a-second", test_outbox_close_gives_up_after_a_second);
+  g_test_add_func ("/outbox/close-gives-up-after-a-second",
+                   test_outbox_close_gives_up_after_a_second);
   g_test_add_func ("/outbox/close-waits-for-room", test_outbox_close_waits_for_room);
   g_test_add_func ("/outbox/lets-go-of-messages", test_outbox_lets_go_of_messages);
   g_test_add_func ("/outbox/serves-many-threads", test_outbox_serves_many_threads);

@@ -177,7 +177,8 @@ test_peer_table_removes_who_stays_silent (void)
   g_autoptr (EsPeer) peer = g_object_ref (add (table, 1));
   gint64 joined = es_peer_get_last_heard (peer);
 
-  g_test_summary ("Who leaves three pings unanswered is removed when the interval after the third ends.");
+  g_test_summary ("Who leaves three pings unanswered is removed when the interval "
+                  "after the third ends.");
 
   for (guint i = 1; i <= max_missed; i++)
     {
@@ -332,7 +333,8 @@ test_peer_table_serves_threads (void)
   g_auto (EsPeerChange) change = { 0 };
   GThread *threads[8];
 
-  g_test_summary ("What eight threads do, the changes tell: who follows them knows whom the table knows.");
+  g_test_summary ("What eight threads do, the changes tell: "
+                  "who follows them knows whom the table knows.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("comer", come_and_go, table);
@@ -360,12 +362,14 @@ main (int argc,
   g_test_add_func ("/peer-table/tells-changes-in-order", test_peer_table_tells_changes_in_order);
   g_test_add_func ("/peer-table/keeps-nothing", test_peer_table_keeps_nothing);
   g_test_add_func ("/peer-table/has-nobody-due-early", test_peer_table_has_nobody_due_early);
-  g_test_add_func ("/peer-table/removes-who-stays-silent", test_peer_table_removes_who_stays_silent);
+  g_test_add_func ("/peer-table/removes-who-stays-silent",
+                   test_peer_table_removes_who_stays_silent);
   g_test_add_func ("/peer-table/never-removes-at-0", test_peer_table_never_removes_at_0);
   g_test_add_func ("/peer-table/counts-from-last-word", test_peer_table_counts_from_last_word);
   g_test_add_func ("/peer-table/hears-no-strangers", test_peer_table_hears_no_strangers);
   g_test_add_func ("/peer-table/takes-silent-first", test_peer_table_takes_silent_first);
-  g_test_add_func ("/peer-table/removes-exactly-the-silent", test_peer_table_removes_exactly_the_silent);
+  g_test_add_func ("/peer-table/removes-exactly-the-silent",
+                   test_peer_table_removes_exactly_the_silent);
   g_test_add_func ("/peer-table/gives-all", test_peer_table_gives_all);
   g_test_add_func ("/peer-table/serves-threads", test_peer_table_serves_threads);
   return g_test_run ();

@@ -34,7 +34,8 @@ count_peers (EsUdpServer *server)
   return g_list_model_get_n_items (es_udp_server_get_peers (server));
 }
 
-/* (transfer full) An address of its own for each number, at the port of an endpoint of this host. */
+/* (transfer full) An address of its own for each number, at the port of an endpoint of this
+ * host. */
 static GSocketAddress *
 make_address (guint i,
               guint16 port)
@@ -157,7 +158,8 @@ witness_new (EsUdpServer *server)
   self->server = server;
   self->home = g_thread_self ();
   self->shown = g_ptr_array_new_with_free_func (g_object_unref);
-  g_signal_connect (es_udp_server_get_peers (server), "items-changed", G_CALLBACK (on_items_changed), self);
+  g_signal_connect (es_udp_server_get_peers (server), "items-changed",
+                    G_CALLBACK (on_items_changed), self);
   g_signal_connect (server, "peer-added", G_CALLBACK (on_peer_added), self);
   g_signal_connect (server, "peer-removed", G_CALLBACK (on_peer_removed), self);
   return self;
@@ -230,7 +232,8 @@ test_peer_is_the_same_for_its_address (void)
   g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
   EsPeer *peer = admit (server, talker);
 
-  g_test_summary ("A known address gives its peer, also from a handler with the address that came.");
+  g_test_summary ("A known address gives its peer, also from a handler with "
+                  "the address that came.");
 
   g_object_set_data (G_OBJECT (peer), "name", "ann");
   es_endpoint_set_message_func (ES_ENDPOINT (server), admit_sender, NULL, NULL);
@@ -363,7 +366,8 @@ test_peer_list_changes_at_home (gconstpointer property)
   es_test_settle ();
   assert_shown (witness);
   g_assert_cmpuint (witness->n_added, >=, n_talkers);
-  g_assert_cmpuint (witness->n_added - witness->n_removed[ES_PEER_REMOVED_REQUESTED], ==, count_peers (server));
+  g_assert_cmpuint (witness->n_added - witness->n_removed[ES_PEER_REMOVED_REQUESTED], ==,
+                    count_peers (server));
 }
 
 static void
@@ -411,14 +415,16 @@ test_peer_removed_while_it_is_told (void)
   g_autoptr (Witness) witness = witness_new (server);
   g_autoptr (GString) told = g_string_new (NULL);
 
-  g_test_summary ("A handler may remove the peer that it is told of: its coming is told before its going.");
+  g_test_summary ("A handler may remove the peer that it is told of: "
+                  "its coming is told before its going.");
 
   g_signal_connect (server, "peer-added", G_CALLBACK (remove_added), NULL);
   g_signal_connect (server, "peer-added", G_CALLBACK (note_added), told);
   g_signal_connect (server, "peer-removed", G_CALLBACK (note_removed), told);
   add_number (server, 0, 1234);
   g_assert_cmpstr (told->str, ==, "+-");
-  g_signal_connect (es_udp_server_get_peers (server), "items-changed", G_CALLBACK (remove_shown), server);
+  g_signal_connect (es_udp_server_get_peers (server), "items-changed", G_CALLBACK (remove_shown),
+                    server);
   add_number (server, 1, 1234);
   g_assert_cmpstr (told->str, ==, "+-+-");
   assert_shown (witness);
@@ -483,7 +489,8 @@ test_peer_is_served_to_threads (void)
 
   assert_shown (witness);
   g_assert_cmpuint (witness->shown->len, <=, N_SHARED);
-  g_assert_cmpuint (witness->n_added - witness->n_removed[ES_PEER_REMOVED_REQUESTED], ==, witness->shown->len);
+  g_assert_cmpuint (witness->n_added - witness->n_removed[ES_PEER_REMOVED_REQUESTED],
+                    ==, witness->shown->len);
   for (guint i = 0; i < witness->shown->len; i++)
     g_assert_true (es_udp_server_remove_peer (server, witness->shown->pdata[0]));
 }
@@ -560,7 +567,8 @@ test_peer_is_removed_when_silent (gconstpointer data)
   g_autoptr (Witness) witness = witness_new (server);
   g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
 
-  g_test_summary ("A silent peer gets so many pings, and is removed at the end of the interval after the last.");
+  g_test_summary ("A silent peer gets so many pings, and is removed at the end of the "
+                  "interval after the last.");
 
   witness->lifetime = (max_missed + 1) * G_USEC_PER_SEC / 2;
   witness->tolerance = es_test_is_slow () ? 60 * G_USEC_PER_SEC : G_USEC_PER_SEC / 2;
@@ -630,11 +638,13 @@ test_peer_is_sent_what_all_are (void)
       talkers[i] = es_test_new_talker (server, "127.0.0.1");
       last = admit (server, talkers[i]);
     }
-  g_assert_cmpuint (es_udp_server_send_to_peers (server, message, last), ==, G_N_ELEMENTS (talkers) - 1);
+  g_assert_cmpuint (es_udp_server_send_to_peers (server, message, last), ==,
+                    G_N_ELEMENTS (talkers) - 1);
   for (guint i = 0; i < G_N_ELEMENTS (talkers) - 1; i++)
     assert_hears (talkers[i], "hello all");
   g_assert_false (es_test_can_hear (talkers[G_N_ELEMENTS (talkers) - 1]));
-  g_assert_cmpuint (es_udp_server_send_to_peers (server, message, NULL), ==, G_N_ELEMENTS (talkers));
+  g_assert_cmpuint (es_udp_server_send_to_peers (server, message, NULL), ==,
+                    G_N_ELEMENTS (talkers));
   for (guint i = 0; i < G_N_ELEMENTS (talkers); i++)
     {
       assert_hears (talkers[i], "hello all");
@@ -683,7 +693,8 @@ test_peer_stays_if_it_answers (void)
   g_autoptr (Witness) witness = witness_new (server);
   gint64 end;
 
-  g_test_summary ("Of ten thousand members half fall silent: exactly those leave, each within an interval of when it is due.");
+  g_test_summary ("Of ten thousand members half fall silent: exactly those leave, each within an "
+                  "interval of when it is due.");
 
   if (!es_test_has_mmsg ())
     {
@@ -773,7 +784,8 @@ get_cpu_time (void)
   struct rusage usage;
 
   g_assert_no_errno (getrusage (RUSAGE_THREAD, &usage));
-  return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * G_USEC_PER_SEC + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+  return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * G_USEC_PER_SEC + usage.ru_utime.tv_usec +
+         usage.ru_stime.tv_usec;
 }
 
 static gboolean
@@ -813,15 +825,19 @@ test_peer_refuses_nothing (void)
   g_autoptr (EsUdpServer) server = es_udp_server_new (0);
   g_autoptr (GBytes) ping = g_bytes_new_static ("PING", 4);
 
-  g_test_summary ("What is no server, address, peer or message is refused, and so is an interval of 0.");
+  g_test_summary ("What is no server, address, peer or message is refused, "
+                  "and so is an interval of 0.");
 
   es_test_assert_critical (es_udp_server_add_peer (NULL, NULL), "ES_IS_UDP_SERVER (self)");
   es_test_assert_critical (es_udp_server_add_peer (server, NULL), "G_IS_SOCKET_ADDRESS (address)");
-  es_test_assert_critical (es_udp_server_lookup_peer (server, NULL), "G_IS_SOCKET_ADDRESS (address)");
+  es_test_assert_critical (es_udp_server_lookup_peer (server, NULL),
+                           "G_IS_SOCKET_ADDRESS (address)");
   es_test_assert_critical (es_udp_server_remove_peer (server, NULL), "ES_IS_PEER (peer)");
   es_test_assert_critical (es_udp_server_send_to_peers (server, NULL, NULL), "message != NULL");
-  es_test_assert_critical (es_udp_server_send_to_peers (server, ping, (gpointer) server), "except == NULL || ES_IS_PEER (except)");
-  es_test_assert_critical (es_udp_server_set_keepalive (server, ping, 0, 1), "ping == NULL || interval_ms > 0");
+  es_test_assert_critical (es_udp_server_send_to_peers (server, ping, (gpointer) server),
+                           "except == NULL || ES_IS_PEER (except)");
+  es_test_assert_critical (es_udp_server_set_keepalive (server, ping, 0, 1),
+                           "ping == NULL || interval_ms > 0");
   es_test_assert_critical (es_udp_server_get_peers (NULL), "ES_IS_UDP_SERVER (self)");
   es_test_assert_critical (es_peer_get_address (NULL), "ES_IS_PEER (self)");
   es_test_assert_critical (es_peer_get_last_heard (NULL), "ES_IS_PEER (self)");
@@ -834,8 +850,10 @@ add_keepalive_tests (void)
   g_test_add_func ("/peer/is-pinged-when-silent", test_peer_is_pinged_when_silent);
   g_test_add_func ("/peer/proves-life-by-any-word", test_peer_proves_life_by_any_word);
   g_test_add_func ("/peer/puts-ping-off-by-a-word", test_peer_puts_ping_off_by_a_word);
-  g_test_add_data_func ("/peer/is-removed-when-silent-1", GUINT_TO_POINTER (1), test_peer_is_removed_when_silent);
-  g_test_add_data_func ("/peer/is-removed-when-silent-3", GUINT_TO_POINTER (3), test_peer_is_removed_when_silent);
+  g_test_add_data_func ("/peer/is-removed-when-silent-1", GUINT_TO_POINTER (1),
+                        test_peer_is_removed_when_silent);
+  g_test_add_data_func ("/peer/is-removed-when-silent-3", GUINT_TO_POINTER (3),
+                        test_peer_is_removed_when_silent);
   g_test_add_func ("/peer/is-never-removed-at-0", test_peer_is_never_removed_at_0);
   g_test_add_func ("/peer/is-pinged-as-last-told", test_peer_is_pinged_as_last_told);
 }
@@ -844,8 +862,10 @@ static void
 add_list_tests (void)
 {
   g_test_add_func ("/peer/list-keeps-order", test_peer_list_keeps_order);
-  g_test_add_data_func ("/peer/list-changes-at-home-threaded", "threaded", test_peer_list_changes_at_home);
-  g_test_add_data_func ("/peer/list-changes-at-home-workers", "workers", test_peer_list_changes_at_home);
+  g_test_add_data_func ("/peer/list-changes-at-home-threaded", "threaded",
+                        test_peer_list_changes_at_home);
+  g_test_add_data_func ("/peer/list-changes-at-home-workers", "workers",
+                        test_peer_list_changes_at_home);
   g_test_add_func ("/peer/removed-while-it-is-told", test_peer_removed_while_it_is_told);
   g_test_add_func ("/peer/removed-with-last-reference", test_peer_removed_with_last_reference);
   g_test_add_func ("/peer/is-served-to-threads", test_peer_is_served_to_threads);

@@ -232,7 +232,8 @@ add (EsPool *pool,
   for (guint i = first; i < first + n; i++)
     {
       guint *number = g_memdup2 (&i, sizeof i);
-      g_autoptr (GBytes) message = g_bytes_new_with_free_func (number, sizeof i, free_message, number);
+      g_autoptr (GBytes) message =
+        g_bytes_new_with_free_func (number, sizeof i, free_message, number);
 
       g_atomic_int_inc (&n_messages_alive);
       es_pool_add (pool, message, address);
@@ -356,14 +357,16 @@ test_pool_blocked_handler_holds_up_nobody (void)
   EsPool *pool = new_pool (2, block_on_first, witness);
   guint n_before = 0;
 
-  g_test_summary ("While one handler blocks, the rest of its group and later groups are handled, each time anew.");
+  g_test_summary ("While one handler blocks, the rest of its group and later groups are handled, "
+                  "each time anew.");
 
   for (guint i = 0; i < G_N_ELEMENTS (n_each); i++)
     {
       change (witness, &witness->is_open, FALSE);
       add (pool, 100 * i, n_each[i]);
       es_pool_commit (pool);
-      wait_until (witness, witness->n_handled == n_before + n_each[i] - 1 && witness->n_inside == i + 1);
+      wait_until (witness,
+                  witness->n_handled == n_before + n_each[i] - 1 && witness->n_inside == i + 1);
       g_assert_cmpuint (witness->n_seen[100 * i], ==, 0);
       change (witness, &witness->is_open, TRUE);
       n_before += n_each[i];
@@ -378,7 +381,8 @@ test_pool_settles_behind_last_message (void)
 {
   const guint seams[] = { 1, 64, 65, 200 };
 
-  g_test_summary ("A thread says when it has come to an end, so that what handlers sent can leave.");
+  g_test_summary ("A thread says when it has come to an end, "
+                  "so that what handlers sent can leave.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (seams); i++)
     {
@@ -450,7 +454,8 @@ test_pool_tells_when_crowded (void)
   g_autoptr (Witness) witness = witness_new ();
   EsPool *pool = new_pool (1, block_on_first, witness);
 
-  g_test_summary ("The pool is crowded when its places are taken, and no longer when half of them are free.");
+  g_test_summary ("The pool is crowded when its places are taken, "
+                  "and no longer when half of them are free.");
 
   add (pool, 0, 1);
   es_pool_commit (pool);
@@ -498,7 +503,8 @@ test_pool_tells_of_room_each_time (void)
   g_autoptr (Witness) witness = witness_new ();
   EsPool *pool = new_pool (4, handle, witness);
 
-  g_test_summary ("Who stops adding while the pool is crowded is told each time that it may go on.");
+  g_test_summary ("Who stops adding while the pool is crowded is told each "
+                  "time that it may go on.");
 
   for (guint i = 0; i < MAX_MESSAGES; i += 32)
     {
@@ -574,7 +580,8 @@ test_pool_free_starts_no_handler (void)
 static void
 test_pool_free_counts_what_threads_just_took (void)
 {
-  g_test_summary ("A pool that is freed while its threads wake up neither loses nor keeps a message.");
+  g_test_summary ("A pool that is freed while its threads wake up neither loses "
+                  "nor keeps a message.");
 
   for (guint i = 0; i < 500; i++)
     {
@@ -607,7 +614,8 @@ test_pool_needs_all_threads (void)
   g_autoptr (Witness) witness = witness_new ();
   guint n_threads = count_threads ();
 
-  g_test_summary ("A machine that is out of threads gives an error and keeps none, whichever was one too many.");
+  g_test_summary ("A machine that is out of threads gives an error and keeps none, "
+                  "whichever was one too many.");
 
   for (int n_left = 0; n_left < 4; n_left++)
     {
@@ -638,17 +646,20 @@ main (int argc,
   g_test_add_func ("/pool/keeps-order-on-one-thread", test_pool_keeps_order_on_one_thread);
   g_test_add_func ("/pool/commits-nothing", test_pool_commits_nothing);
   g_test_add_func ("/pool/runs-threads-at-once", test_pool_runs_threads_at_once);
-  g_test_add_func ("/pool/blocked-handler-holds-up-nobody", test_pool_blocked_handler_holds_up_nobody);
+  g_test_add_func ("/pool/blocked-handler-holds-up-nobody",
+                   test_pool_blocked_handler_holds_up_nobody);
   g_test_add_func ("/pool/settles-behind-last-message", test_pool_settles_behind_last_message);
   g_test_add_func ("/pool/settles-while-others-block", test_pool_settles_while_others_block);
   g_test_add_func ("/pool/tells-of-room-made-meanwhile", test_pool_tells_of_room_made_meanwhile);
   g_test_add_func ("/pool/tells-when-crowded", test_pool_tells_when_crowded);
-  g_test_add_func ("/pool/tells-nothing-where-never-crowded", test_pool_tells_nothing_where_never_crowded);
+  g_test_add_func ("/pool/tells-nothing-where-never-crowded",
+                   test_pool_tells_nothing_where_never_crowded);
   g_test_add_func ("/pool/tells-of-room-each-time", test_pool_tells_of_room_each_time);
   g_test_add_func ("/pool/free-waits-for-handlers", test_pool_free_waits_for_handlers);
   g_test_add_func ("/pool/free-counts-unhandled", test_pool_free_counts_unhandled);
   g_test_add_func ("/pool/free-starts-no-handler", test_pool_free_starts_no_handler);
-  g_test_add_func ("/pool/free-counts-what-threads-just-took", test_pool_free_counts_what_threads_just_took);
+  g_test_add_func ("/pool/free-counts-what-threads-just-took",
+                   test_pool_free_counts_what_threads_just_took);
   g_test_add_func ("/pool/needs-all-threads", test_pool_needs_all_threads);
 
   return g_test_run ();

@@ -13,8 +13,8 @@
 /* Any moment but the first of all. */
 #define NOW (1000 * SECOND)
 
-/* One message in four of a limited host passes: in so many, by chance, hardly less than 23 and hardly
- * more than 27 in a hundred. */
+/* One message in four of a limited host passes: in so many, by chance, hardly less than 23 and
+ * hardly more than 27 in a hundred. */
 #define N_LEAKED 20000
 
 static EsNative
@@ -76,7 +76,8 @@ test_rate_limit_lets_burst_pass (void)
   g_autoptr (EsRateLimit) limit = es_rate_limit_new (&rule);
   const EsNative sender = host ("192.0.2.1", 1);
 
-  g_test_summary ("A host that was silent may send a burst at once, and then one message in each interval.");
+  g_test_summary ("A host that was silent may send a burst at once, "
+                  "and then one message in each interval.");
 
   g_assert_cmpuint (count_passing (limit, &sender, 64, NOW), ==, 64);
   g_assert_cmpuint (count_passing (limit, &sender, 100, NOW), <, 60);
@@ -84,8 +85,8 @@ test_rate_limit_lets_burst_pass (void)
     g_assert_true (es_rate_limit_pass (limit, &sender, NOW + i * SECOND / 10));
 }
 
-/* Whether, of a host that has had its burst, about one message in four passes: some other host whose
- * messages count as that one's would pass all. */
+/* Whether, of a host that has had its burst, about one message in four passes: some other host
+ * whose messages count as that one's would pass all. */
 static void
 assert_is_limited (EsRateLimit *limit,
                    const EsNative *sender)
@@ -103,7 +104,8 @@ test_rate_limit_leaks (void)
   g_autoptr (EsRateLimit) limit = es_rate_limit_new (&rule);
   const EsNative sender = host ("192.0.2.1", 1);
 
-  g_test_summary ("Of what is over the limit one message in four passes, so that nobody is silenced.");
+  g_test_summary ("Of what is over the limit one message in four passes, "
+                  "so that nobody is silenced.");
 
   g_assert_true (es_rate_limit_pass (limit, &sender, NOW));
   assert_is_limited (limit, &sender);
@@ -114,8 +116,10 @@ test_rate_limit_knows_hosts (void)
 {
   const EsRateRule rule = rule_of (1, 10);
   g_autoptr (EsRateLimit) limit = es_rate_limit_new (&rule);
-  const EsNative ip4 = host ("192.0.2.1", 1), ip4_port = host ("192.0.2.1", 2), ip4_other = host ("192.0.2.2", 1);
-  const EsNative ip6 = host ("2001:db8:0:1::1", 1), ip6_same = host ("2001:db8:0:1:ffff:ffff:ffff:ffff", 2);
+  const EsNative ip4 = host ("192.0.2.1", 1), ip4_port = host ("192.0.2.1", 2),
+                 ip4_other = host ("192.0.2.2", 1);
+  const EsNative ip6 = host ("2001:db8:0:1::1", 1),
+                 ip6_same = host ("2001:db8:0:1:ffff:ffff:ffff:ffff", 2);
   const EsNative ip6_other = host ("2001:db8:0:2::1", 1);
 
   g_test_summary ("A host is an IPv4 address or a /64 network of IPv6, whatever the port.");
@@ -136,7 +140,8 @@ test_rate_limit_counts_up (void)
   g_autoptr (EsRateLimit) limit = es_rate_limit_new (&rule);
   guint n_forgotten = 0;
 
-  g_test_summary ("Neighbouring hosts do not push each other out of a table that has room for many more.");
+  g_test_summary ("Neighbouring hosts do not push each other out of a table that "
+                  "has room for many more.");
 
   for (guint i = 0; i < 4096; i++)
     {
@@ -180,7 +185,8 @@ test_rate_limit_forgives (void)
   g_autoptr (EsRateLimit) limit = es_rate_limit_new (&rule);
   const EsNative sender = host ("192.0.2.1", 1);
 
-  g_test_summary ("A rule acts at once: who was ahead by an old one waits no longer than the new one says.");
+  g_test_summary ("A rule acts at once: who was ahead by an old one waits no longer "
+                  "than the new one says.");
 
   count_passing (limit, &sender, 1000000, NOW);
   es_rate_rule_set (&rule, 10, 1);
@@ -196,7 +202,8 @@ test_rate_limit_lets_unix_pass (void)
 {
   const EsRateRule rule = rule_of (1, 1);
   g_autoptr (EsRateLimit) limit = es_rate_limit_new (&rule);
-  const EsNative sender = { .un = { .sun_family = AF_UNIX, .sun_path = "/a" }, .size = sizeof sender.un };
+  const EsNative sender = { .un = { .sun_family = AF_UNIX, .sun_path = "/a" },
+                            .size = sizeof sender.un };
 
   g_test_summary ("Who sends by a Unix socket is on this host, and not limited.");
 

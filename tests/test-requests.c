@@ -174,7 +174,8 @@ test_requests_are_sent_again (void)
   gint64 begin = g_get_monotonic_time ();
   gint64 due = begin;
 
-  g_test_summary ("An unanswered request is sent again, with the wait doubled each time, and then fails.");
+  g_test_summary ("An unanswered request is sent again, with the wait doubled each time, "
+                  "and then fails.");
 
   set_patience (client, 50, 3);
   ask (&question, client, "anybody?", NULL);
@@ -220,7 +221,8 @@ test_requests_are_answered_late (void)
   g_autoptr (GSocketAddress) address = NULL;
   g_auto (Question) question = { 0 };
 
-  g_test_summary ("An answer to the second sending counts; one that comes when nobody waits is a message.");
+  g_test_summary ("An answer to the second sending counts; "
+                  "one that comes when nobody waits is a message.");
 
   set_patience (client, 20, 5);
   ask (&question, client, "hello", NULL);
@@ -243,7 +245,8 @@ test_requests_take_turns (void)
   g_autoptr (GSocketAddress) address = NULL;
   g_autofree char *heard = NULL;
 
-  g_test_summary ("Where answers cannot be told apart a request waits until the one before has ended.");
+  g_test_summary ("Where answers cannot be told apart a request waits until the "
+                  "one before has ended.");
 
   set_patience (client, 100, 1);
   ask (&first, client, "first", NULL);
@@ -274,7 +277,8 @@ test_requests_overlap (void)
   g_autoptr (GPtrArray) heard = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GSocketAddress) address = NULL;
 
-  g_test_summary ("A thousand requests are under way at once, and each gets its own answer, in whatever order.");
+  g_test_summary ("A thousand requests are under way at once, and each gets its own answer, "
+                  "in whatever order.");
 
   es_udp_client_set_match_func (client, match_prefix, NULL, NULL);
   set_patience (client, 60 * 1000, 0);
@@ -401,7 +405,8 @@ test_requests_cancelled_under_way (void)
   g_auto (Question) question = { 0 };
   g_auto (Question) next = { 0 };
 
-  g_test_summary ("A request that is cancelled under way lets the next one have its turn, and its answer is a message.");
+  g_test_summary ("A request that is cancelled under way lets the next one have its turn, and its "
+                  "answer is a message.");
 
   ask (&question, client, "hello", cancellable);
   ask (&next, client, "again", NULL);
@@ -430,7 +435,8 @@ test_requests_cancelled_waiting (void)
   Question questions[3] = { 0 };
   g_autofree char *heard = NULL;
 
-  g_test_summary ("A request that is cancelled before its turn is never sent, and the others keep theirs.");
+  g_test_summary ("A request that is cancelled before its turn is never sent, "
+                  "and the others keep theirs.");
 
   ask (&questions[0], client, "first", NULL);
   ask (&questions[1], client, "second", cancellable);
@@ -555,7 +561,8 @@ test_requests_cancelled_by_thread (void)
   g_autoptr (EsUdpClient) client = connect_to_service (service);
   guint n_answered = 0;
 
-  g_test_summary ("A request that another thread cancels ends once, with its answer or cancelled, and leaves nothing.");
+  g_test_summary ("A request that another thread cancels ends once, with its answer or cancelled, "
+                  "and leaves nothing.");
 
   start (client);
   for (guint i = 0; i < n; i++)
@@ -591,7 +598,8 @@ test_requests_cancelled_while_a_thread_asks (void)
   g_autoptr (EsUdpServer) server = es_test_start_echo_server ();
   g_autoptr (EsUdpClient) client = es_test_start_client (server);
 
-  g_test_summary ("A request that a thread makes may be cancelled at any moment in the context that it ends in.");
+  g_test_summary ("A request that a thread makes may be cancelled at any moment in the "
+                  "context that it ends in.");
 
   for (guint i = 0; i < n; i++)
     {
@@ -638,7 +646,8 @@ test_requests_end_with_stop (void)
   g_auto (Question) waiting = { 0 };
   g_auto (Question) late = { 0 };
 
-  g_test_summary ("A stop ends all requests, sent or waiting, and there are no new ones until a start.");
+  g_test_summary ("A stop ends all requests, sent or waiting, "
+                  "and there are no new ones until a start.");
 
   ask (&sent, client, "hello", NULL);
   ask (&waiting, client, "hello", NULL);
@@ -750,7 +759,8 @@ test_requests_block_at_home (gconstpointer is_started)
   guint n_dispatched = 0;
   guint idle = g_idle_add (count_dispatch, &n_dispatched);
 
-  g_test_summary ("In the endpoint's thread a request iterates no context, and other messages come later, in order.");
+  g_test_summary ("In the endpoint's thread a request iterates no context, "
+                  "and other messages come later, in order.");
 
   if (is_started != NULL)
     start (client);
@@ -812,7 +822,8 @@ test_requests_block_in_threads (void)
   Asker asker = { .client = client };
   GThread *threads[8];
 
-  g_test_summary ("In other threads requests wait for the endpoint's context, and take their turns.");
+  g_test_summary ("In other threads requests wait for the endpoint's context, "
+                  "and take their turns.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("asker", ask_in_thread, &asker);
@@ -923,10 +934,13 @@ test_requests_refuse_nothing (void)
 
   g_test_summary ("What is no client or request is refused, and so is a wait of 0.");
 
-  es_test_assert_critical (es_udp_client_request (NULL, NULL, NULL, NULL), "ES_IS_UDP_CLIENT (self)");
+  es_test_assert_critical (es_udp_client_request (NULL, NULL, NULL, NULL),
+                           "ES_IS_UDP_CLIENT (self)");
   es_test_assert_critical (es_udp_client_request (client, NULL, NULL, NULL), "request != NULL");
-  es_test_assert_critical (es_udp_client_request_async (client, NULL, NULL, NULL, NULL), "request != NULL");
-  es_test_assert_critical (es_udp_client_set_timeout (client, 0), "timeout >= 1 && timeout <= G_MAXINT");
+  es_test_assert_critical (es_udp_client_request_async (client, NULL, NULL, NULL, NULL),
+                           "request != NULL");
+  es_test_assert_critical (es_udp_client_set_timeout (client, 0),
+                           "timeout >= 1 && timeout <= G_MAXINT");
   es_test_assert_critical (es_udp_client_set_retries (client, 1001), "retries <= MAX_RETRIES");
   g_assert_cmpuint (es_udp_client_get_timeout (client), ==, 1000);
   g_assert_cmpuint (es_udp_client_get_retries (client), ==, 3);
@@ -939,7 +953,8 @@ add_cancel_tests (void)
   g_test_add_func ("/requests/cancelled-under-way", test_requests_cancelled_under_way);
   g_test_add_func ("/requests/cancelled-waiting", test_requests_cancelled_waiting);
   g_test_add_func ("/requests/cancelled-by-thread", test_requests_cancelled_by_thread);
-  g_test_add_func ("/requests/cancelled-while-a-thread-asks", test_requests_cancelled_while_a_thread_asks);
+  g_test_add_func ("/requests/cancelled-while-a-thread-asks",
+                   test_requests_cancelled_while_a_thread_asks);
 }
 
 static void
@@ -952,7 +967,8 @@ add_blocking_tests (void)
   g_test_add_func ("/requests/unblocked-by-stop", test_requests_unblocked_by_stop);
   g_test_add_func ("/requests/unblocked-by-cancel", test_requests_unblocked_by_cancel);
   g_test_add_data_func ("/requests/block-in-handler", NULL, test_requests_block_in_handler);
-  g_test_add_data_func ("/requests/block-in-handler-threaded", "threaded", test_requests_block_in_handler);
+  g_test_add_data_func ("/requests/block-in-handler-threaded", "threaded",
+                        test_requests_block_in_handler);
 }
 
 int
@@ -963,7 +979,8 @@ main (int argc,
   g_test_add_func ("/requests/are-answered", test_requests_are_answered);
   g_test_add_func ("/requests/start-client", test_requests_start_client);
   g_test_add_func ("/requests/are-sent-again", test_requests_are_sent_again);
-  g_test_add_func ("/requests/are-sent-once-without-retries", test_requests_are_sent_once_without_retries);
+  g_test_add_func ("/requests/are-sent-once-without-retries",
+                   test_requests_are_sent_once_without_retries);
   g_test_add_func ("/requests/are-answered-late", test_requests_are_answered_late);
   g_test_add_func ("/requests/take-turns", test_requests_take_turns);
   g_test_add_func ("/requests/overlap", test_requests_overlap);

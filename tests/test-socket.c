@@ -10,8 +10,11 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
-static const EsSocketOptions plain = { .receive_buffer_size = 128 * 1024, .send_buffer_size = 128 * 1024 };
-static const EsSocketOptions shared = { .receive_buffer_size = 128 * 1024, .send_buffer_size = 128 * 1024, .reuse_port = TRUE };
+static const EsSocketOptions plain = { .receive_buffer_size = 128 * 1024,
+                                       .send_buffer_size = 128 * 1024 };
+static const EsSocketOptions shared = { .receive_buffer_size = 128 * 1024,
+                                        .send_buffer_size = 128 * 1024,
+                                        .reuse_port = TRUE };
 
 /* (transfer full) A socket at a host and port, which must succeed. */
 static GSocket *
@@ -237,7 +240,8 @@ test_socket_connected_hears_server_alone (void)
 static void
 test_socket_connected_leaves_no_trace (void)
 {
-  g_autoptr (GSocketAddress) everyone = g_inet_socket_address_new_from_string ("255.255.255.255", 9);
+  g_autoptr (GSocketAddress) everyone =
+    g_inet_socket_address_new_from_string ("255.255.255.255", 9);
   g_autoptr (GError) error = NULL;
   guint n_descriptors = count_descriptors ();
 
@@ -318,7 +322,8 @@ test_socket_tells_what_was_granted (void)
 {
   g_autoptr (GSocket) socket = bind_at ("127.0.0.1", 0, &plain);
 
-  g_test_summary ("Sizes that the kernel does not grant are told as they are, not as they were asked.");
+  g_test_summary ("Sizes that the kernel does not grant are told as they are, "
+                  "not as they were asked.");
 
   es_socket_set_receive_buffer_size (socket, 1);
   es_socket_set_send_buffer_size (socket, 1);
@@ -354,7 +359,8 @@ test_socket_sets_multicast_of_each_family (void)
   g_autoptr (GSocket) socket4 = NULL;
   g_autoptr (GSocket) socket6 = NULL;
 
-  g_test_summary ("How far and whether back multicast goes is set in each family that a socket has.");
+  g_test_summary ("How far and whether back multicast goes is set in each "
+                  "family that a socket has.");
 
   options.multicast_ttl = 7;
   options.multicast_loopback = TRUE;
@@ -499,8 +505,8 @@ test_socket_refuses_messages (void)
   g_autoptr (GSocket) server = bind_at ("127.0.0.1", 0, &plain);
   g_autoptr (GSocket) client = connect_with (server);
 
-  g_test_summary ("After the end of reception nothing new arrives, what waits can be read, and what "
-                  "is refused is counted.");
+  g_test_summary ("After the end of reception nothing new arrives, what waits can be read, "
+                  "and what is refused is counted.");
 
   send_to (client, server, "one");
   send_to (client, server, "two");
@@ -528,14 +534,16 @@ main (int argc,
   g_test_add_func ("/socket/shares-port-where-asked", test_socket_shares_port_where_asked);
   g_test_add_func ("/socket/shares-port-later", test_socket_shares_port_later);
   g_test_add_func ("/socket/hears-both-families", test_socket_hears_both_families);
-  g_test_add_func ("/socket/connected-hears-server-alone", test_socket_connected_hears_server_alone);
+  g_test_add_func ("/socket/connected-hears-server-alone",
+                   test_socket_connected_hears_server_alone);
   g_test_add_func ("/socket/connected-leaves-no-trace", test_socket_connected_leaves_no_trace);
   g_test_add_func ("/socket/refuses-other-families", test_socket_refuses_other_families);
   g_test_add_func ("/socket/never-blocks", test_socket_never_blocks);
   g_test_add_func ("/socket/broadcasts-where-asked", test_socket_broadcasts_where_asked);
   g_test_add_func ("/socket/grants-buffer-sizes", test_socket_grants_buffer_sizes);
   g_test_add_func ("/socket/tells-what-was-granted", test_socket_tells_what_was_granted);
-  g_test_add_func ("/socket/sets-multicast-of-each-family", test_socket_sets_multicast_of_each_family);
+  g_test_add_func ("/socket/sets-multicast-of-each-family",
+                   test_socket_sets_multicast_of_each_family);
   g_test_add_func ("/socket/hears-joined-groups-alone", test_socket_hears_joined_groups_alone);
   g_test_add_func ("/socket/chooses-multicast-interface", test_socket_chooses_multicast_interface);
   g_test_add_func ("/socket/knows-wildcards", test_socket_knows_wildcards);

@@ -116,7 +116,8 @@ test_stats_refuse_null (void)
 {
   g_autofree char *text = NULL;
 
-  g_test_summary ("NULL is a critical where statistics are read, and nothing where they are freed.");
+  g_test_summary ("NULL is a critical where statistics are read, "
+                  "and nothing where they are freed.");
 
   g_test_expect_message ("easyservers", G_LOG_LEVEL_CRITICAL, "es_stats_copy: *");
   g_assert_null (es_stats_copy (NULL));

@@ -34,7 +34,8 @@ assert_all_accounted_for (gpointer server,
   g_autoptr (EsStats) stats = es_endpoint_get_stats (server);
 
   g_assert_cmpuint (stats->messages_received + stats->dropped_by_kernel + stats->dropped_too_long +
-                      stats->dropped_rate_limited + stats->dropped_unauthenticated + stats->dropped_at_stop,
+                      stats->dropped_rate_limited + stats->dropped_unauthenticated +
+                      stats->dropped_at_stop,
                     ==, n_sent);
 }
 
@@ -84,7 +85,8 @@ test_strangers_are_sent_so_much (void)
 {
   const guint factors[] = { 1, 2, 3, 100 };
 
-  g_test_summary ("A stranger is sent the limit's multiple of what it sent, to the byte, and told apart by port.");
+  g_test_summary ("A stranger is sent the limit's multiple of what it sent, to the byte, "
+                  "and told apart by port.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (factors); i++)
     {
@@ -166,9 +168,11 @@ test_strangers_are_sent_so_many (void)
 
   g_test_summary ("Of many messages those leave that the limit lets leave.");
 
-  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (server), messages, 4, address, &error), ==, 2);
+  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (server), messages, 4, address, &error),
+                   ==, 2);
   g_assert_no_error (error);
-  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (server), messages, 4, address, &error), ==, -1);
+  g_assert_cmpint (es_endpoint_send_many (ES_ENDPOINT (server), messages, 4, address, &error),
+                   ==, -1);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
   g_assert_cmpuint (use_up (server, address, 1), ==, 2);
 }
@@ -220,7 +224,8 @@ test_strangers_are_limited (void)
   g_autoptr (GSocket) same_host = es_test_new_talker (server, "127.0.0.1");
   g_autoptr (EsStats) stats = NULL;
 
-  g_test_summary ("One host's messages over its rate are dropped, but for a few, and each is counted.");
+  g_test_summary ("One host's messages over its rate are dropped, but for a few, "
+                  "and each is counted.");
 
   es_udp_server_set_rate_limit (server, 1);
   es_udp_server_set_rate_burst (server, 5);
@@ -265,8 +270,8 @@ test_strangers_are_all_accounted_for (gconstpointer data)
   g_autofree char *long_text = g_strnfill (200, 'x');
   guint64 n_sent = 0;
 
-  g_test_summary ("Each message is received, too long, one too many, without room in the kernel, or left by a stop: "
-                  "together they are all that were sent.");
+  g_test_summary ("Each message is received, too long, one too many, without room in the kernel, "
+                  "or left by a stop: together they are all that were sent.");
 
   g_setenv ("EASYSERVERS_DISABLE", "gro", TRUE);
   server = start_narrow_server (GPOINTER_TO_UINT (data));
@@ -303,7 +308,8 @@ test_strangers_do_not_fill_memory_with_errors (void)
   g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
   g_autofree char *text = g_strnfill (200, 'x');
 
-  g_test_summary ("Of what workers have to tell of strangers 64 errors wait, and the others are only counted.");
+  g_test_summary ("Of what workers have to tell of strangers 64 errors wait, "
+                  "and the others are only counted.");
 
   es_udp_server_set_rate_limit (server, 0);
   for (int i = 0; i < 1000; i++)
@@ -351,13 +357,26 @@ load (Volley *volley,
       guint16 port)
 {
   volley->payload = (struct iovec){ "flood", 5 };
-  volley->to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons (port), .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
+  volley->to = (struct sockaddr_in){ .sin_family = AF_INET,
+                                     .sin_port = htons (port),
+                                     .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
   for (guint i = 0; i < FLOOD_BATCH; i++)
     {
       struct cmsghdr *control = (void *) volley->froms[i].control;
 
-      volley->headers[i].msg_hdr = (struct msghdr){ .msg_name = &volley->to, .msg_namelen = sizeof volley->to, .msg_iov = &volley->payload, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof volley->froms[i].control };
-      *control = (struct cmsghdr){ .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO, .cmsg_len = CMSG_LEN (sizeof (struct in_pktinfo)) };
+      volley->headers[i].msg_hdr = (struct msghdr){
+        .msg_name = &volley->to,
+        .msg_namelen = sizeof volley->to,
+        .msg_iov = &volley->payload,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof volley->froms[i].control
+      };
+      *control = (struct cmsghdr){
+        .cmsg_level = IPPROTO_IP,
+        .cmsg_type = IP_PKTINFO,
+        .cmsg_len = CMSG_LEN (sizeof (struct in_pktinfo)),
+      };
     }
 }
 
@@ -395,7 +414,8 @@ flood (gpointer data)
     {
       int n;
 
-      while (flooder->is_paced && flooder->n_sent > count_read (flooder->server) + 16 * FLOOD_BATCH &&
+      while (flooder->is_paced &&
+             flooder->n_sent > count_read (flooder->server) + 16 * FLOOD_BATCH &&
              !g_atomic_int_get (&flooder->is_over))
         g_thread_yield ();
       forge (volley, flooder);
@@ -500,7 +520,10 @@ siege_begin (Siege *self,
   es_udp_server_set_rate_burst (self->server, RATE / 10);
   self->server_thread = g_thread_new ("server", serve, self->server);
   es_test_spin_until (es_endpoint_is_running (ES_ENDPOINT (self->server)));
-  self->flooder = (Flooder){ .server = self->server, .first_host = first_host, .n_hosts = n_hosts, .is_paced = g_getenv ("ES_TEST_LONG") == NULL };
+  self->flooder = (Flooder){ .server = self->server,
+                             .first_host = first_host,
+                             .n_hosts = n_hosts,
+                             .is_paced = g_getenv ("ES_TEST_LONG") == NULL };
   self->flooder_thread = g_thread_new ("flooder", flood, &self->flooder);
 }
 
@@ -517,13 +540,14 @@ siege_end (Siege *self,
   g_thread_join (self->server_thread);
   assert_all_accounted_for (self->server, self->flooder.n_sent + n_honest);
   stats = es_endpoint_get_stats (ES_ENDPOINT (self->server));
-  g_test_message ("of %" G_GUINT64_FORMAT " forged messages %" G_GUINT64_FORMAT " were over the limit, and %" G_GUINT64_FORMAT
-                  " found no room in the kernel",
+  g_test_message ("of %" G_GUINT64_FORMAT " forged messages %" G_GUINT64_FORMAT
+                  " were over the limit, and %" G_GUINT64_FORMAT " found no room in the kernel",
                   self->flooder.n_sent, stats->dropped_rate_limited, stats->dropped_by_kernel);
   g_clear_object (&self->server);
 }
 
-/* Asks a server under a flood, from 127.0.0.1. Returns how many of a hundred requests are answered. */
+/* Asks a server under a flood, from 127.0.0.1. Returns how many of a hundred requests are answered.
+ * */
 static double
 ask_under_flood (guint32 first_host,
                  guint32 n_hosts,
@@ -557,7 +581,8 @@ test_strangers_silence_nobody (void)
 {
   double answered = ask_under_flood (0x7f010000, 0x00fe0000, 1);
 
-  g_test_summary ("Amid a flood of forged addresses an honest client is answered, within one retry.");
+  g_test_summary ("Amid a flood of forged addresses an honest client is answered, "
+                  "within one retry.");
 
   g_test_minimized_result (answered, "%.1f %% of the requests are answered", answered);
   g_assert_cmpfloat (answered, >=, 99);
@@ -568,7 +593,8 @@ test_strangers_silence_nobody_by_its_own_address (void)
 {
   double answered = ask_under_flood (INADDR_LOOPBACK, 1, 3);
 
-  g_test_summary ("Where its own address is forged in a flood an honest client is answered three times in five, within three retries.");
+  g_test_summary ("Where its own address is forged in a flood an honest client is answered three "
+                  "times in five, within three retries.");
 
   g_test_minimized_result (answered, "%.1f %% of the requests are answered", answered);
   g_assert_cmpfloat (answered, >=, es_test_is_slow () ? 40 : 60);
@@ -581,15 +607,20 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/strangers/are-sent-so-much", test_strangers_are_sent_so_much);
   g_test_add_func ("/strangers/are-sent-nothing-unasked", test_strangers_are_sent_nothing_unasked);
-  g_test_add_func ("/strangers/buy-nothing-with-what-is-dropped", test_strangers_buy_nothing_with_what_is_dropped);
+  g_test_add_func ("/strangers/buy-nothing-with-what-is-dropped",
+                   test_strangers_buy_nothing_with_what_is_dropped);
   g_test_add_func ("/strangers/are-no-peers", test_strangers_are_no_peers);
   g_test_add_func ("/strangers/are-sent-so-many", test_strangers_are_sent_so_many);
   g_test_add_func ("/strangers/are-sent-so-much-by-all", test_strangers_are_sent_so_much_by_all);
   g_test_add_func ("/strangers/are-limited", test_strangers_are_limited);
-  g_test_add_data_func ("/strangers/are-all-accounted-for", GUINT_TO_POINTER (1), test_strangers_are_all_accounted_for);
-  g_test_add_data_func ("/strangers/are-all-accounted-for-by-workers", GUINT_TO_POINTER (2), test_strangers_are_all_accounted_for);
-  g_test_add_func ("/strangers/do-not-fill-memory-with-errors", test_strangers_do_not_fill_memory_with_errors);
+  g_test_add_data_func ("/strangers/are-all-accounted-for", GUINT_TO_POINTER (1),
+                        test_strangers_are_all_accounted_for);
+  g_test_add_data_func ("/strangers/are-all-accounted-for-by-workers", GUINT_TO_POINTER (2),
+                        test_strangers_are_all_accounted_for);
+  g_test_add_func ("/strangers/do-not-fill-memory-with-errors",
+                   test_strangers_do_not_fill_memory_with_errors);
   g_test_add_func ("/strangers/silence-nobody", test_strangers_silence_nobody);
-  g_test_add_func ("/strangers/silence-nobody-by-its-own-address", test_strangers_silence_nobody_by_its_own_address);
+  g_test_add_func ("/strangers/silence-nobody-by-its-own-address",
+                   test_strangers_silence_nobody_by_its_own_address);
   return g_test_run ();
 }

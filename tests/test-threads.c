@@ -81,7 +81,8 @@ test_threads_run_handlers (void)
   Notes notes = { .other = g_thread_self () };
   g_autoptr (EsUdpServer) server = start_threaded_server (4, note_thread, &notes);
 
-  g_test_summary ("With threaded set, handlers run on other threads than the endpoint's, signal and all.");
+  g_test_summary ("With threaded set, handlers run on other threads than the endpoint's, "
+                  "signal and all.");
 
   g_signal_connect (server, "message-received", G_CALLBACK (note_thread), &notes);
   es_test_leave_unread (server, 100);
@@ -180,7 +181,8 @@ test_threads_are_bounded (void)
   g_autoptr (EsStats) stats = NULL;
   int n_sent;
 
-  g_test_summary ("When all threads are busy and enough messages wait, reading rests, and nothing is lost.");
+  g_test_summary ("When all threads are busy and enough messages wait, reading rests, "
+                  "and nothing is lost.");
 
   for (n_sent = 0; es_test_get_n_received (server) == (guint) n_sent; n_sent += 100)
     {
@@ -264,7 +266,8 @@ test_threads_are_waited_for (void)
 
   notes.other = server;
   es_test_leave_unread (server, 200);
-  es_test_wait_until (g_atomic_int_get (&notes.n_blocked) == 1 && es_test_get_n_received (server) == 200);
+  es_test_wait_until (g_atomic_int_get (&notes.n_blocked) == 1 &&
+                      es_test_get_n_received (server) == 200);
   thread = g_thread_new ("ender", let_go_at_stop, &notes);
   es_endpoint_stop (ES_ENDPOINT (server));
 
@@ -284,8 +287,9 @@ block_and_answer (EsEndpoint *endpoint,
 {
   Notes *notes = user_data;
   GInetSocketAddress *sender = G_INET_SOCKET_ADDRESS (address);
-  g_autoptr (GSocketAddress) same = g_inet_socket_address_new (g_inet_socket_address_get_address (sender),
-                                                               g_inet_socket_address_get_port (sender));
+  g_autoptr (GSocketAddress) same =
+    g_inet_socket_address_new (g_inet_socket_address_get_address (sender),
+                               g_inet_socket_address_get_port (sender));
   g_autoptr (GError) error = NULL;
 
   g_atomic_int_inc (&notes->n_blocked);
@@ -400,7 +404,8 @@ test_threads_keep_a_replaced_handler (void)
   g_autoptr (EsUdpServer) server = es_udp_server_new (0);
   Notes notes = { 0 };
 
-  g_test_summary ("The data of a handler that was replaced is not freed under a thread that runs it.");
+  g_test_summary ("The data of a handler that was replaced is not freed under a "
+                  "thread that runs it.");
 
   es_endpoint_set_threaded (ES_ENDPOINT (server), TRUE);
   es_endpoint_set_message_func (ES_ENDPOINT (server), block_at_first, &notes, count_destroyed);
@@ -442,7 +447,8 @@ test_threads_drop_endpoint (gconstpointer data)
   Notes notes = { 0 };
   EsUdpServer *server = start_threaded_server (2, drop_when_told, &notes);
 
-  g_test_summary ("A handler on a thread may drop the last reference, whether the context is iterated or not.");
+  g_test_summary ("A handler on a thread may drop the last reference, "
+                  "whether the context is iterated or not.");
 
   g_object_add_weak_pointer (G_OBJECT (server), (gpointer *) &server);
   es_test_leave_unread (server, 10);
@@ -560,7 +566,8 @@ test_threads_run_endpoint (gconstpointer data)
       inbox = es_test_inbox_new (client);
       es_test_send (client, "hello");
       es_test_wait_until (es_test_inbox_get_n (inbox) == 1);
-      is_stopped ? es_endpoint_stop (ES_ENDPOINT (server)) : es_endpoint_quit (ES_ENDPOINT (server));
+      is_stopped ? es_endpoint_stop (ES_ENDPOINT (server))
+                 : es_endpoint_quit (ES_ENDPOINT (server));
       close_hall (&hall);
       g_assert_false (es_endpoint_is_running (ES_ENDPOINT (server)));
     }
@@ -602,7 +609,8 @@ test_threads_only_ask_for_a_stop (void)
 {
   g_autoptr (EsUdpServer) server = es_test_start_server ();
 
-  g_test_summary ("A stop in another thread is done by the server's own, and only to the run it meant.");
+  g_test_summary ("A stop in another thread is done by the server's own, "
+                  "and only to the run it meant.");
 
   g_thread_join (g_thread_new ("stopper", stop_endpoint, server));
   g_assert_true (es_endpoint_is_running (ES_ENDPOINT (server)));
@@ -764,7 +772,8 @@ test_threads_send_while_endpoint_echoes (gconstpointer data)
   Crowd crowd = { .endpoint = ES_ENDPOINT (server), .address = address };
   int n_answers = 0;
 
-  g_test_summary ("Eight threads send through a server that echoes: all arrives whole, and counts agree.");
+  g_test_summary ("Eight threads send through a server that echoes: all arrives whole, "
+                  "and counts agree.");
 
   es_endpoint_set_threaded (ES_ENDPOINT (server), GPOINTER_TO_INT (data));
   start (server);
@@ -778,7 +787,8 @@ test_threads_send_while_endpoint_echoes (gconstpointer data)
   stats = es_endpoint_get_stats (ES_ENDPOINT (server));
   sink_stats = es_endpoint_get_stats (ES_ENDPOINT (sink));
   g_assert_cmpuint (sink_stats->messages_received, ==, N_THREADS * crowd.n_messages);
-  g_assert_cmpuint (stats->messages_sent, ==, N_THREADS * crowd.n_messages + stats->messages_received);
+  g_assert_cmpuint (stats->messages_sent, ==,
+                    N_THREADS * crowd.n_messages + stats->messages_received);
   g_assert_cmpint (n_answers, >, 0);
 }
 
@@ -865,10 +875,12 @@ static GSocketAddress *
 find_endpoint (EsEndpoint *endpoint)
 {
   g_autoptr (GSocketAddress) local = es_endpoint_get_local_address (endpoint);
+  guint16 port;
 
   if (local == NULL)
     return NULL;
-  return g_inet_socket_address_new_from_string ("127.0.0.1", g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (local)));
+  port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (local));
+  return g_inet_socket_address_new_from_string ("127.0.0.1", port);
 }
 
 static gpointer
@@ -919,8 +931,10 @@ add_pool_tests (void)
 {
   g_test_add_func ("/threads/run-handlers", test_threads_run_handlers);
   g_test_add_func ("/threads/begin-with-next-start", test_threads_begin_with_next_start);
-  g_test_add_data_func ("/threads/hold-up-nobody", GINT_TO_POINTER (2), test_threads_hold_up_nobody);
-  g_test_add_data_func ("/threads/hold-up-none-of-many", GINT_TO_POINTER (200), test_threads_hold_up_nobody);
+  g_test_add_data_func ("/threads/hold-up-nobody", GINT_TO_POINTER (2),
+                        test_threads_hold_up_nobody);
+  g_test_add_data_func ("/threads/hold-up-none-of-many", GINT_TO_POINTER (200),
+                        test_threads_hold_up_nobody);
   g_test_add_func ("/threads/are-as-many-as-asked-for", test_threads_are_as_many_as_asked_for);
   g_test_add_func ("/threads/are-bounded", test_threads_are_bounded);
   g_test_add_func ("/threads/are-waited-for", test_threads_are_waited_for);
@@ -934,13 +948,18 @@ add_pool_tests (void)
 static void
 add_endpoint_tests (void)
 {
-  g_test_add_data_func ("/threads/drop-endpoint", GINT_TO_POINTER (TRUE), test_threads_drop_endpoint);
-  g_test_add_data_func ("/threads/drop-endpoint-idle", GINT_TO_POINTER (FALSE), test_threads_drop_endpoint);
-  g_test_add_data_func ("/threads/drop-endpoint-from-outside", GINT_TO_POINTER (TRUE), test_threads_drop_endpoint_from_outside);
+  g_test_add_data_func ("/threads/drop-endpoint", GINT_TO_POINTER (TRUE),
+                        test_threads_drop_endpoint);
+  g_test_add_data_func ("/threads/drop-endpoint-idle", GINT_TO_POINTER (FALSE),
+                        test_threads_drop_endpoint);
+  g_test_add_data_func ("/threads/drop-endpoint-from-outside", GINT_TO_POINTER (TRUE),
+                        test_threads_drop_endpoint_from_outside);
   g_test_add_data_func ("/threads/drop-endpoint-idle-from-outside", GINT_TO_POINTER (FALSE),
                         test_threads_drop_endpoint_from_outside);
-  g_test_add_data_func ("/threads/run-endpoint-until-quit", GINT_TO_POINTER (FALSE), test_threads_run_endpoint);
-  g_test_add_data_func ("/threads/run-endpoint-until-stop", GINT_TO_POINTER (TRUE), test_threads_run_endpoint);
+  g_test_add_data_func ("/threads/run-endpoint-until-quit", GINT_TO_POINTER (FALSE),
+                        test_threads_run_endpoint);
+  g_test_add_data_func ("/threads/run-endpoint-until-stop", GINT_TO_POINTER (TRUE),
+                        test_threads_run_endpoint);
   g_test_add_func ("/threads/run-endpoint-once", test_threads_run_endpoint_once);
   g_test_add_func ("/threads/only-ask-for-a-stop", test_threads_only_ask_for_a_stop);
 }
@@ -954,10 +973,15 @@ main (int argc,
   g_test_add_func ("/threads/are-out", test_threads_are_out);
   add_pool_tests ();
   add_endpoint_tests ();
-  g_test_add_data_func ("/threads/send-while-endpoint-echoes", GINT_TO_POINTER (FALSE), test_threads_send_while_endpoint_echoes);
-  g_test_add_data_func ("/threads/send-while-threads-echo", GINT_TO_POINTER (TRUE), test_threads_send_while_endpoint_echoes);
-  g_test_add_func ("/threads/meddle-while-endpoint-restarts", test_threads_meddle_while_endpoint_restarts);
-  g_test_add_data_func ("/threads/flood-while-endpoint-stops", GINT_TO_POINTER (FALSE), test_threads_flood_while_endpoint_stops);
-  g_test_add_data_func ("/threads/flood-while-threads-stop", GINT_TO_POINTER (TRUE), test_threads_flood_while_endpoint_stops);
+  g_test_add_data_func ("/threads/send-while-endpoint-echoes", GINT_TO_POINTER (FALSE),
+                        test_threads_send_while_endpoint_echoes);
+  g_test_add_data_func ("/threads/send-while-threads-echo", GINT_TO_POINTER (TRUE),
+                        test_threads_send_while_endpoint_echoes);
+  g_test_add_func ("/threads/meddle-while-endpoint-restarts",
+                   test_threads_meddle_while_endpoint_restarts);
+  g_test_add_data_func ("/threads/flood-while-endpoint-stops", GINT_TO_POINTER (FALSE),
+                        test_threads_flood_while_endpoint_stops);
+  g_test_add_data_func ("/threads/flood-while-threads-stop", GINT_TO_POINTER (TRUE),
+                        test_threads_flood_while_endpoint_stops);
   return g_test_run ();
 }

@@ -79,11 +79,14 @@ test_resolver_lookup_async (GResolver *resolver,
   if (g_str_equal (name, "never.invalid"))
     {
       source = g_cancellable_source_new (cancellable);
-      g_source_set_callback (source, G_SOURCE_FUNC (return_cancelled), g_steal_pointer (&task), g_object_unref);
+      g_source_set_callback (source, G_SOURCE_FUNC (return_cancelled), g_steal_pointer (&task),
+                             g_object_unref);
       g_source_attach (source, NULL);
       return;
     }
-  addresses = (flags & G_RESOLVER_NAME_LOOKUP_FLAGS_IPV6_ONLY) == 0 ? look_up (name, &error) : look_up ("ip6.invalid", &error);
+  addresses = (flags & G_RESOLVER_NAME_LOOKUP_FLAGS_IPV6_ONLY) == 0
+                ? look_up (name, &error)
+                : look_up ("ip6.invalid", &error);
   if (addresses != NULL)
     g_task_return_pointer (task, addresses, free_addresses);
   else
@@ -128,7 +131,8 @@ connect_to (EsUdpClient *client,
 {
   g_autoptr (GSocketAddress) address = es_test_address_of (server, "127.0.0.1");
   g_autoptr (GError) error = NULL;
-  gboolean is_connected = es_udp_client_connect_to (client, G_SOCKET_CONNECTABLE (address), NULL, &error);
+  gboolean is_connected = es_udp_client_connect_to (client, G_SOCKET_CONNECTABLE (address), NULL,
+                                                    &error);
 
   g_assert_no_error (error);
   g_assert_true (is_connected);
@@ -235,7 +239,8 @@ test_udp_client_starts_once (void)
   Parcel parcel = { client, address };
   GThread *threads[8];
 
-  g_test_summary ("Where many threads send first, the client starts once, and all is sent by one socket.");
+  g_test_summary ("Where many threads send first, the client starts once, "
+                  "and all is sent by one socket.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("sender", send_parcel, &parcel);
@@ -244,7 +249,8 @@ test_udp_client_starts_once (void)
   es_test_wait_until (es_test_inbox_get_n (inbox) == G_N_ELEMENTS (threads));
 
   for (gsize i = 1; i < G_N_ELEMENTS (threads); i++)
-    g_assert_true (es_address_equal (es_test_inbox_get_address (inbox, 0), es_test_inbox_get_address (inbox, i)));
+    g_assert_true (es_address_equal (es_test_inbox_get_address (inbox, 0),
+                                     es_test_inbox_get_address (inbox, i)));
 }
 
 static void
@@ -254,13 +260,15 @@ test_udp_client_stays_stopped (void)
   g_autoptr (EsUdpClient) client = es_test_start_client (server);
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A client that was stopped is started by no send, and is connected as before when it is.");
+  g_test_summary ("A client that was stopped is started by no send, "
+                  "and is connected as before when it is.");
 
   assert_echoed (client);
   es_endpoint_stop (ES_ENDPOINT (client));
   g_assert_false (es_endpoint_send_text (ES_ENDPOINT (client), "hello", NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED);
-  g_assert_cmpstr (error->message, ==, "Could not send to the connected server: The endpoint is not running");
+  g_assert_cmpstr (error->message, ==,
+                   "Could not send to the connected server: The endpoint is not running");
   g_assert_false (es_endpoint_is_running (ES_ENDPOINT (client)));
 
   start (client);
@@ -317,7 +325,8 @@ test_udp_client_out_of_descriptors (void)
   g_autoptr (GError) error = NULL;
   struct rlimit limit, none;
 
-  g_test_summary ("A machine that is out of descriptors gets an error, and the next send works again.");
+  g_test_summary ("A machine that is out of descriptors gets an error, "
+                  "and the next send works again.");
 
   g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
   none = (struct rlimit){ 0, limit.rlim_max };
@@ -391,7 +400,8 @@ test_udp_client_connects_to_host (void)
   g_autoptr (EsUdpServer) server = es_test_start_echo_server ();
   g_autoptr (EsUdpClient) client = es_udp_client_new ();
 
-  g_test_summary ("A client connects to names and literals, with a port or with the one by default.");
+  g_test_summary ("A client connects to names and literals, "
+                  "with a port or with the one by default.");
 
   if (es_test_lacks ("::1"))
     return;
@@ -419,7 +429,8 @@ on_connected (GObject *source,
               gpointer user_data)
 {
   Outcome *outcome = user_data;
-  gboolean is_connected = es_udp_client_connect_to_host_finish (ES_UDP_CLIENT (source), result, &outcome->error);
+  gboolean is_connected = es_udp_client_connect_to_host_finish (ES_UDP_CLIENT (source), result,
+                                                                &outcome->error);
 
   g_assert_cmpint (is_connected, ==, outcome->error == NULL);
   outcome->is_done = TRUE;
@@ -441,7 +452,8 @@ test_udp_client_connects_to_host_async (void)
       guint16 default_port = names[i].has_port ? 9 : es_udp_server_get_port (server);
       Outcome outcome = { FALSE, NULL };
 
-      es_udp_client_connect_to_host_async (client, name, default_port, NULL, on_connected, &outcome);
+      es_udp_client_connect_to_host_async (client, name, default_port, NULL, on_connected,
+                                           &outcome);
       g_assert_false (outcome.is_done);
       es_test_wait_until (outcome.is_done);
       g_assert_no_error (outcome.error);
@@ -480,10 +492,12 @@ test_udp_client_fails_to_connect (void)
   g_autoptr (EsUdpClient) client = es_test_start_client (server);
   GSocket *socket = es_endpoint_get_socket (ES_ENDPOINT (client));
 
-  g_test_summary ("What cannot be connected to is an error that says why, and the client is as before.");
+  g_test_summary ("What cannot be connected to is an error that says why, "
+                  "and the client is as before.");
 
-  assert_cannot_connect (client, "nowhere.invalid", G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND,
-                         "Could not connect to nowhere.invalid:9: Nobody is called nowhere.invalid");
+  assert_cannot_connect (
+    client, "nowhere.invalid", G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND,
+    "Could not connect to nowhere.invalid:9: Nobody is called nowhere.invalid");
   assert_cannot_connect (client, FORBIDDEN_HOST, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
                          "Could not connect to " FORBIDDEN_HOST ":9: Permission denied");
   assert_cannot_connect (client, "bad.invalid", G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
@@ -524,7 +538,8 @@ test_udp_client_connect_cancelled (void)
 
   g_test_summary ("A connect that is cancelled ends, and the client is as before.");
 
-  es_udp_client_connect_to_host_async (client, "never.invalid", 9, cancellable, on_connected, &outcome);
+  es_udp_client_connect_to_host_async (client, "never.invalid", 9, cancellable, on_connected,
+                                       &outcome);
   es_test_settle ();
   g_assert_false (outcome.is_done);
   g_cancellable_cancel (cancellable);
@@ -664,7 +679,8 @@ test_udp_client_paused_is_not_woken_by_errors (void)
   g_autoptr (EsUdpClient) client = es_udp_client_new ();
   g_autoptr (EsTestInbox) inbox = es_test_inbox_new (client);
 
-  g_test_summary ("A client that is paused does not spin where an error waits, and is told it later.");
+  g_test_summary ("A client that is paused does not spin where an error waits, "
+                  "and is told it later.");
 
   g_assert_true (es_udp_client_connect_to (client, G_SOCKET_CONNECTABLE (address), NULL, NULL));
   es_endpoint_set_paused (ES_ENDPOINT (client), TRUE);
@@ -788,13 +804,19 @@ test_udp_client_refuses_strangers (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (none); i++)
     {
-      es_test_assert_critical (es_udp_client_connect_to (none[i], server, NULL, NULL), "ES_IS_UDP_CLIENT (self)");
-      es_test_assert_critical (es_udp_client_connect_to_async (none[i], server, NULL, NULL, NULL), "ES_IS_UDP_CLIENT (self)");
-      es_test_assert_critical (es_udp_client_connect_to_finish (none[i], NULL, NULL), "ES_IS_UDP_CLIENT (self)");
-      es_test_assert_critical (es_udp_client_connect_to_host (none[i], "::1", 9, NULL, NULL), "ES_IS_UDP_CLIENT (self)");
-      es_test_assert_critical (es_udp_client_connect_to_host_async (none[i], "::1", 9, NULL, NULL, NULL),
+      es_test_assert_critical (es_udp_client_connect_to (none[i], server, NULL, NULL),
                                "ES_IS_UDP_CLIENT (self)");
-      es_test_assert_critical (es_udp_client_get_remote_address (none[i]), "ES_IS_UDP_CLIENT (self)");
+      es_test_assert_critical (es_udp_client_connect_to_async (none[i], server, NULL, NULL, NULL),
+                               "ES_IS_UDP_CLIENT (self)");
+      es_test_assert_critical (es_udp_client_connect_to_finish (none[i], NULL, NULL),
+                               "ES_IS_UDP_CLIENT (self)");
+      es_test_assert_critical (es_udp_client_connect_to_host (none[i], "::1", 9, NULL, NULL),
+                               "ES_IS_UDP_CLIENT (self)");
+      es_test_assert_critical (
+        es_udp_client_connect_to_host_async (none[i], "::1", 9, NULL, NULL, NULL),
+        "ES_IS_UDP_CLIENT (self)");
+      es_test_assert_critical (es_udp_client_get_remote_address (none[i]),
+                               "ES_IS_UDP_CLIENT (self)");
     }
 }
 
@@ -807,11 +829,16 @@ test_udp_client_refuses_nothing (void)
   g_test_summary ("No handler and no server are the caller's mistakes, and change nothing.");
 
   es_test_assert_critical (es_udp_client_new_with_handler (NULL, NULL, NULL), "handler != NULL");
-  es_test_assert_critical (es_udp_client_connect_to (client, NULL, NULL, NULL), "G_IS_SOCKET_CONNECTABLE (server)");
-  es_test_assert_critical (es_udp_client_connect_to (client, stranger, NULL, NULL), "G_IS_SOCKET_CONNECTABLE (server)");
-  es_test_assert_critical (es_udp_client_connect_to_async (client, NULL, NULL, NULL, NULL), "G_IS_SOCKET_CONNECTABLE (server)");
-  es_test_assert_critical (es_udp_client_connect_to_host (client, NULL, 9, NULL, NULL), "host_and_port != NULL");
-  es_test_assert_critical (es_udp_client_connect_to_host_async (client, NULL, 9, NULL, NULL, NULL), "host_and_port != NULL");
+  es_test_assert_critical (es_udp_client_connect_to (client, NULL, NULL, NULL),
+                           "G_IS_SOCKET_CONNECTABLE (server)");
+  es_test_assert_critical (es_udp_client_connect_to (client, stranger, NULL, NULL),
+                           "G_IS_SOCKET_CONNECTABLE (server)");
+  es_test_assert_critical (es_udp_client_connect_to_async (client, NULL, NULL, NULL, NULL),
+                           "G_IS_SOCKET_CONNECTABLE (server)");
+  es_test_assert_critical (es_udp_client_connect_to_host (client, NULL, 9, NULL, NULL),
+                           "host_and_port != NULL");
+  es_test_assert_critical (es_udp_client_connect_to_host_async (client, NULL, 9, NULL, NULL, NULL),
+                           "host_and_port != NULL");
 
   g_assert_null (es_udp_client_get_remote_address (client));
 }
@@ -820,7 +847,8 @@ static void
 add_send_tests (void)
 {
   g_test_add_func ("/udp-client/starts-with-first-send", test_udp_client_starts_with_first_send);
-  g_test_add_func ("/udp-client/starts-with-first-send-of-a-thread", test_udp_client_starts_with_first_send_of_a_thread);
+  g_test_add_func ("/udp-client/starts-with-first-send-of-a-thread",
+                   test_udp_client_starts_with_first_send_of_a_thread);
   g_test_add_func ("/udp-client/starts-once", test_udp_client_starts_once);
   g_test_add_func ("/udp-client/stays-stopped", test_udp_client_stays_stopped);
   g_test_add_func ("/udp-client/speaks-to-both", test_udp_client_speaks_to_both);
@@ -835,9 +863,11 @@ add_connect_tests (void)
   g_test_add_func ("/udp-client/connects-to-host", test_udp_client_connects_to_host);
   g_test_add_func ("/udp-client/connects-to-host-async", test_udp_client_connects_to_host_async);
   g_test_add_func ("/udp-client/fails-to-connect", test_udp_client_fails_to_connect);
-  g_test_add_func ("/udp-client/fails-to-connect-before-start", test_udp_client_fails_to_connect_before_start);
+  g_test_add_func ("/udp-client/fails-to-connect-before-start",
+                   test_udp_client_fails_to_connect_before_start);
   g_test_add_func ("/udp-client/connect-cancelled", test_udp_client_connect_cancelled);
-  g_test_add_func ("/udp-client/connects-while-nobody-holds-it", test_udp_client_connects_while_nobody_holds_it);
+  g_test_add_func ("/udp-client/connects-while-nobody-holds-it",
+                   test_udp_client_connects_while_nobody_holds_it);
 }
 
 static void
@@ -845,11 +875,16 @@ add_connected_tests (void)
 {
   g_test_add_func ("/udp-client/hears-its-server-alone", test_udp_client_hears_its_server_alone);
   g_test_add_func ("/udp-client/hears-everybody", test_udp_client_hears_everybody);
-  g_test_add_func ("/udp-client/is-told-that-nobody-listens", test_udp_client_is_told_that_nobody_listens);
-  g_test_add_func ("/udp-client/sends-on-where-nobody-listens", test_udp_client_sends_on_where_nobody_listens);
-  g_test_add_func ("/udp-client/paused-is-not-woken-by-errors", test_udp_client_paused_is_not_woken_by_errors);
-  g_test_add_func ("/udp-client/reconnects-while-it-runs", test_udp_client_reconnects_while_it_runs);
-  g_test_add_func ("/udp-client/counts-what-a-reconnect-drops", test_udp_client_counts_what_a_reconnect_drops);
+  g_test_add_func ("/udp-client/is-told-that-nobody-listens",
+                   test_udp_client_is_told_that_nobody_listens);
+  g_test_add_func ("/udp-client/sends-on-where-nobody-listens",
+                   test_udp_client_sends_on_where_nobody_listens);
+  g_test_add_func ("/udp-client/paused-is-not-woken-by-errors",
+                   test_udp_client_paused_is_not_woken_by_errors);
+  g_test_add_func ("/udp-client/reconnects-while-it-runs",
+                   test_udp_client_reconnects_while_it_runs);
+  g_test_add_func ("/udp-client/counts-what-a-reconnect-drops",
+                   test_udp_client_counts_what_a_reconnect_drops);
   g_test_add_func ("/udp-client/reconnects-in-handler", test_udp_client_reconnects_in_handler);
 }
 
@@ -861,7 +896,8 @@ test_udp_client_leaves_nothing_without_a_loop (void)
   EsUdpClient *client = es_udp_client_new ();
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A client of a program that never iterates its context goes with its last reference.");
+  g_test_summary ("A client of a program that never iterates its context goes "
+                  "with its last reference.");
 
   es_udp_client_connect_to (client, G_SOCKET_CONNECTABLE (address), NULL, &error);
   g_assert_no_error (error);
@@ -885,6 +921,7 @@ main (int argc,
   add_connected_tests ();
   g_test_add_func ("/udp-client/refuses-strangers", test_udp_client_refuses_strangers);
   g_test_add_func ("/udp-client/refuses-nothing", test_udp_client_refuses_nothing);
-  g_test_add_func ("/udp-client/leaves-nothing-without-a-loop", test_udp_client_leaves_nothing_without_a_loop);
+  g_test_add_func ("/udp-client/leaves-nothing-without-a-loop",
+                   test_udp_client_leaves_nothing_without_a_loop);
   return g_test_run ();
 }

@@ -73,7 +73,8 @@ test_udp_server_picks_free_port (void)
   g_autoptr (EsUdpServer) other = es_test_start_server ();
   guint port;
 
-  g_test_summary ("With port 0 the kernel picks a free one, which can be asked for while the server runs.");
+  g_test_summary ("With port 0 the kernel picks a free one, "
+                  "which can be asked for while the server runs.");
 
   g_assert_cmpuint (es_udp_server_get_port (server), ==, 0);
   start (server);
@@ -115,7 +116,8 @@ test_udp_server_port_in_use (void)
   g_autoptr (EsUdpServer) other = es_test_start_server ();
   guint16 port = es_udp_server_get_port (other);
   g_autoptr (EsUdpServer) server = es_udp_server_new_with_handler (port, es_test_echo, NULL, NULL);
-  g_autofree char *message = g_strdup_printf ("Could not listen on port %u: Address already in use", port);
+  g_autofree char *message = g_strdup_printf ("Could not listen on port %u: Address already in use",
+                                              port);
 
   g_test_summary ("A port in use is an error that says so; on another one the server starts.");
 
@@ -147,10 +149,12 @@ test_udp_server_shares_with_nobody (void)
 {
   g_autoptr (EsUdpServer) server = es_test_start_server ();
   g_autoptr (GSocketAddress) address = es_test_address_of (server, "0.0.0.0");
-  g_autoptr (GSocket) intruder = g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_UDP, NULL);
+  g_autoptr (GSocket) intruder = g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_DATAGRAM,
+                                               G_SOCKET_PROTOCOL_UDP, NULL);
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("Nobody can take part of a server's messages, not even who asks to share the port.");
+  g_test_summary ("Nobody can take part of a server's messages, "
+                  "not even who asks to share the port.");
 
   g_assert_false (g_socket_bind (intruder, address, TRUE, &error));
 
@@ -186,7 +190,8 @@ has_privileged_ports (void)
 {
   g_autofree char *first = NULL;
 
-  return !g_file_get_contents ("/proc/sys/net/ipv4/ip_unprivileged_port_start", &first, NULL, NULL) ||
+  return !g_file_get_contents ("/proc/sys/net/ipv4/ip_unprivileged_port_start", &first, NULL,
+                               NULL) ||
          g_ascii_strtoull (first, NULL, 10) > 1;
 }
 
@@ -200,7 +205,8 @@ test_udp_server_privileged_port (void)
       g_autoptr (EsUdpServer) server = es_udp_server_new (1);
 
       es_test_become_nobody ();
-      assert_cannot_start (server, G_IO_ERROR_PERMISSION_DENIED, "Could not listen on port 1: Permission denied");
+      assert_cannot_start (server, G_IO_ERROR_PERMISSION_DENIED,
+                           "Could not listen on port 1: Permission denied");
       es_udp_server_set_port (server, 0);
       start (server);
       return;
@@ -219,14 +225,17 @@ test_udp_server_privileged_port (void)
 static void
 test_udp_server_malformed_address (void)
 {
-  const char *addresses[] = { "nonsense", "", "localhost", "127.0.0.1:80", "256.0.0.1", "[::1]", "::g", "1.2.3" };
+  const char *addresses[] = { "nonsense", "", "localhost", "127.0.0.1:80",
+                              "256.0.0.1", "[::1]", "::g", "1.2.3" };
   g_autoptr (EsUdpServer) server = es_udp_server_new_with_handler (0, es_test_echo, NULL, NULL);
 
   g_test_summary ("What is no IP address is an error that says so; with one the server starts.");
 
   for (gsize i = 0; i < G_N_ELEMENTS (addresses); i++)
     {
-      g_autofree char *message = g_strdup_printf ("Could not listen at “%s”: It is not an IPv4 or IPv6 address", addresses[i]);
+      g_autofree char *message =
+        g_strdup_printf ("Could not listen at “%s”: It is not an IPv4 or IPv6 address",
+                         addresses[i]);
 
       es_udp_server_set_address (server, addresses[i]);
       assert_cannot_start (server, G_IO_ERROR_INVALID_ARGUMENT, message);
@@ -248,7 +257,8 @@ test_udp_server_address_of_others (void)
   g_assert_false (es_endpoint_start (ES_ENDPOINT (server), &error));
 
   g_assert_nonnull (error);
-  g_assert_cmpstr (error->message, ==, "Could not listen at 192.0.2.1:0: Cannot assign requested address");
+  g_assert_cmpstr (error->message, ==,
+                   "Could not listen at 192.0.2.1:0: Cannot assign requested address");
 }
 
 static void
@@ -262,7 +272,8 @@ test_udp_server_address_in_use (void)
 
   start (other);
   es_udp_server_set_port (server, es_udp_server_get_port (other));
-  message = g_strdup_printf ("Could not listen at 127.0.0.1:%u: Address already in use", es_udp_server_get_port (other));
+  message = g_strdup_printf ("Could not listen at 127.0.0.1:%u: Address already in use",
+                             es_udp_server_get_port (other));
 
   assert_cannot_start (server, G_IO_ERROR_ADDRESS_IN_USE, message);
 }
@@ -382,7 +393,8 @@ test_udp_server_tells_what_cannot_be_reached (void)
   g_autoptr (GSocketAddress) nowhere = g_inet_socket_address_new_from_string ("::1", 9);
   g_autoptr (EsStats) stats = NULL;
 
-  g_test_summary ("What a handler cannot send is told by error, and what it sends to others leaves.");
+  g_test_summary ("What a handler cannot send is told by error, "
+                  "and what it sends to others leaves.");
 
   es_endpoint_set_message_func (ES_ENDPOINT (server), answer_elsewhere, nowhere, NULL);
   start (server);
@@ -463,7 +475,8 @@ test_udp_server_answers_after_restart (void)
   g_autoptr (GSocketAddress) own = NULL;
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("An address that was kept can be answered after a restart, from where the server is now.");
+  g_test_summary ("An address that was kept can be answered after a restart, "
+                  "from where the server is now.");
 
   send_to (talker, asked, "hello");
   es_test_wait_until (es_test_inbox_get_n (inbox) == 1);
@@ -471,7 +484,8 @@ test_udp_server_answers_after_restart (void)
   es_udp_server_set_address (server, "127.0.0.1");
   start (server);
   own = es_endpoint_get_local_address (ES_ENDPOINT (server));
-  es_endpoint_send_text (ES_ENDPOINT (server), "welcome back", es_test_inbox_get_address (inbox, 0), &error);
+  es_endpoint_send_text (ES_ENDPOINT (server), "welcome back", es_test_inbox_get_address (inbox, 0),
+                         &error);
   g_assert_no_error (error);
 
   assert_answer_comes_from (talker, own);
@@ -488,11 +502,13 @@ test_udp_server_answers_by_another (void)
   g_autoptr (GSocketAddress) own = es_test_address_of (other, "127.0.0.1");
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("An address that one server heard from can be answered by another, from where that is.");
+  g_test_summary ("An address that one server heard from can be answered by another, "
+                  "from where that is.");
 
   send_to (talker, asked, "hello");
   es_test_wait_until (es_test_inbox_get_n (inbox) == 1);
-  es_endpoint_send_text (ES_ENDPOINT (other), "hello from me", es_test_inbox_get_address (inbox, 0), &error);
+  es_endpoint_send_text (ES_ENDPOINT (other), "hello from me", es_test_inbox_get_address (inbox, 0),
+                         &error);
   g_assert_no_error (error);
 
   assert_answer_comes_from (talker, own);
@@ -519,7 +535,8 @@ test_udp_server_has_amplification_limit (void)
 
   g_test_summary ("The amplification limit is a property, which tells when it changes.");
 
-  g_signal_connect (server, "notify::amplification-limit", G_CALLBACK (count_notified), &n_notified);
+  g_signal_connect (server, "notify::amplification-limit", G_CALLBACK (count_notified),
+                    &n_notified);
   g_object_get (server, "amplification-limit", &factor, NULL);
   g_assert_cmpuint (factor, ==, 0);
   es_udp_server_set_amplification_limit (server, 3);
@@ -582,11 +599,15 @@ test_udp_server_refuses_strangers (void)
       es_test_assert_critical (es_udp_server_get_port (none[i]), "ES_IS_UDP_SERVER (self)");
       es_test_assert_critical (es_udp_server_set_port (none[i], 0), "ES_IS_UDP_SERVER (self)");
       es_test_assert_critical (es_udp_server_get_address (none[i]), "ES_IS_UDP_SERVER (self)");
-      es_test_assert_critical (es_udp_server_set_address (none[i], "::"), "ES_IS_UDP_SERVER (self)");
+      es_test_assert_critical (es_udp_server_set_address (none[i], "::"),
+                               "ES_IS_UDP_SERVER (self)");
       es_test_assert_critical (es_udp_server_get_reuse_port (none[i]), "ES_IS_UDP_SERVER (self)");
-      es_test_assert_critical (es_udp_server_set_reuse_port (none[i], TRUE), "ES_IS_UDP_SERVER (self)");
-      es_test_assert_critical (es_udp_server_get_amplification_limit (none[i]), "ES_IS_UDP_SERVER (self)");
-      es_test_assert_critical (es_udp_server_set_amplification_limit (none[i], 3), "ES_IS_UDP_SERVER (self)");
+      es_test_assert_critical (es_udp_server_set_reuse_port (none[i], TRUE),
+                               "ES_IS_UDP_SERVER (self)");
+      es_test_assert_critical (es_udp_server_get_amplification_limit (none[i]),
+                               "ES_IS_UDP_SERVER (self)");
+      es_test_assert_critical (es_udp_server_set_amplification_limit (none[i], 3),
+                               "ES_IS_UDP_SERVER (self)");
     }
 }
 
@@ -613,7 +634,8 @@ add_port_tests (void)
   g_test_add_func ("/udp-server/port-in-use", test_udp_server_port_in_use);
   g_test_add_func ("/udp-server/port-in-use-by-ip4", test_udp_server_port_in_use_by_ip4);
   g_test_add_func ("/udp-server/shares-with-nobody", test_udp_server_shares_with_nobody);
-  g_test_add_func ("/udp-server/shares-where-both-want-it", test_udp_server_shares_where_both_want_it);
+  g_test_add_func ("/udp-server/shares-where-both-want-it",
+                   test_udp_server_shares_where_both_want_it);
   g_test_add_func ("/udp-server/privileged-port", test_udp_server_privileged_port);
 }
 
@@ -623,12 +645,14 @@ add_address_tests (void)
   g_test_add_func ("/udp-server/malformed-address", test_udp_server_malformed_address);
   g_test_add_func ("/udp-server/address-of-others", test_udp_server_address_of_others);
   g_test_add_func ("/udp-server/address-in-use", test_udp_server_address_in_use);
-  g_test_add_func ("/udp-server/listens-at-its-address-alone", test_udp_server_listens_at_its_address_alone);
+  g_test_add_func ("/udp-server/listens-at-its-address-alone",
+                   test_udp_server_listens_at_its_address_alone);
   g_test_add_func ("/udp-server/listens-to-ip4-alone", test_udp_server_listens_to_ip4_alone);
   g_test_add_data_func ("/udp-server/listens-to-ip4", "127.0.0.1", test_udp_server_listens_to_both);
   g_test_add_data_func ("/udp-server/listens-to-ip6", "::1", test_udp_server_listens_to_both);
   g_test_add_func ("/udp-server/cannot-reach-ip6", test_udp_server_cannot_reach_ip6);
-  g_test_add_func ("/udp-server/tells-what-cannot-be-reached", test_udp_server_tells_what_cannot_be_reached);
+  g_test_add_func ("/udp-server/tells-what-cannot-be-reached",
+                   test_udp_server_tells_what_cannot_be_reached);
 }
 
 int
@@ -638,7 +662,8 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
   add_port_tests ();
   add_address_tests ();
-  g_test_add_data_func ("/udp-server/answers-from-where-it-was-asked", "::", test_udp_server_answers_from_where_it_was_asked);
+  g_test_add_data_func ("/udp-server/answers-from-where-it-was-asked",
+                        "::", test_udp_server_answers_from_where_it_was_asked);
   g_test_add_data_func ("/udp-server/answers-from-where-it-was-asked-ip4", "0.0.0.0",
                         test_udp_server_answers_from_where_it_was_asked);
   g_test_add_func ("/udp-server/answers-after-restart", test_udp_server_answers_after_restart);

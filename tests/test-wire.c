@@ -114,7 +114,8 @@ read_train (struct msghdr *header)
   if (header->msg_namelen > 0)
     memcpy (&train.to.any, header->msg_name, header->msg_namelen);
   train.to.size = header->msg_namelen;
-  for (struct cmsghdr *control = CMSG_FIRSTHDR (header); control != NULL; control = CMSG_NXTHDR (header, control))
+  for (struct cmsghdr *control = CMSG_FIRSTHDR (header); control != NULL;
+       control = CMSG_NXTHDR (header, control))
     read_control (&train, control);
   if (train.n_messages != 1)
     check_train (header, &train);
@@ -129,7 +130,8 @@ take (struct msghdr *header)
 
   g_array_append_val (kernel.trains, train);
   for (guint i = 0; i < train.n_messages; i++)
-    g_ptr_array_add (kernel.taken, g_bytes_new (header->msg_iov[i].iov_base, header->msg_iov[i].iov_len));
+    g_ptr_array_add (kernel.taken,
+                     g_bytes_new (header->msg_iov[i].iov_base, header->msg_iov[i].iov_len));
 }
 
 static gboolean
@@ -184,7 +186,8 @@ sendmmsg (int fd,
     n = real (fd, headers, n_headers, flags);
   for (int i = 0; i < n; i++)
     take (&headers[i].msg_hdr);
-  for (; !kernel.is_real && n < (int) n_headers && (problem = judge (&headers[n].msg_hdr)) == 0; n++)
+  for (; !kernel.is_real && n < (int) n_headers && (problem = judge (&headers[n].msg_hdr)) == 0;
+       n++)
     take (&headers[n].msg_hdr);
   if (kernel.is_real || n > 0)
     return n;
@@ -252,7 +255,8 @@ static GSocket *
 open_socket (const char *host)
 {
   g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string (host, 0);
-  EsSocketOptions options = { .receive_buffer_size = 4 * 1024 * 1024, .send_buffer_size = 4 * 1024 * 1024 };
+  EsSocketOptions options = { .receive_buffer_size = 4 * 1024 * 1024,
+                              .send_buffer_size = 4 * 1024 * 1024 };
 
   return es_socket_new_bound (address, &options, NULL);
 }
@@ -285,7 +289,13 @@ add_to (Sender *self,
 {
   guint number = self->departures->len;
   guint8 *data = g_malloc (size + 1);
-  EsDeparture departure = { .message = g_bytes_new_take (data, size), .data = data, .size = size, .to = *to, .from = *from };
+  EsDeparture departure = {
+    .message = g_bytes_new_take (data, size),
+    .data = data,
+    .size = size,
+    .to = *to,
+    .from = *from,
+  };
 
   for (gsize i = 0; i < size; i++)
     data[i] = (number + i / 4) >> 8 * (i % 4);
@@ -299,7 +309,8 @@ add (Sender *self,
      gsize size,
      guint16 port)
 {
-  EsNative to = { .ip4 = { .sin_family = AF_INET, .sin_port = htons (port) }, .size = sizeof (struct sockaddr_in) };
+  EsNative to = { .ip4 = { .sin_family = AF_INET, .sin_port = htons (port) },
+                  .size = sizeof (struct sockaddr_in) };
   EsLocal from = { .family = AF_UNSPEC };
 
   to.ip4.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
@@ -313,7 +324,8 @@ offer (Sender *self,
        GError **error)
 {
   guint n_left = self->departures->len - self->n_done;
-  int n = es_wire_offer (self->wire, &g_array_index (self->departures, EsDeparture, self->n_done), n_left, error);
+  int n = es_wire_offer (self->wire, &g_array_index (self->departures, EsDeparture, self->n_done),
+                         n_left, error);
 
   g_assert_cmpint (n, <=, n_left);
   return n;
@@ -363,7 +375,8 @@ assert_all_left (Sender *self)
       if (has_failed (self, i))
         continue;
       g_assert_cmpuint (n_taken, <, kernel.taken->len);
-      g_assert_true (g_bytes_equal (g_ptr_array_index (kernel.taken, n_taken++), departure->message));
+      g_assert_true (
+        g_bytes_equal (g_ptr_array_index (kernel.taken, n_taken++), departure->message));
       if (train == NULL || n_in_train == train->n_messages)
         {
           train = &g_array_index (kernel.trains, Train, n_trains++);
@@ -386,7 +399,8 @@ assert_trains (Sender *self,
 
   assert_all_left (self);
   for (guint i = 0; i < kernel.trains->len; i++)
-    g_string_append_printf (lengths, i == 0 ? "%u" : " %u", g_array_index (kernel.trains, Train, i).n_messages);
+    g_string_append_printf (lengths, i == 0 ? "%u" : " %u",
+                            g_array_index (kernel.trains, Train, i).n_messages);
   g_assert_cmpstr (lengths->str, ==, expected);
 }
 
@@ -395,14 +409,15 @@ test_wire_sends_in_order (void)
 {
   g_autoptr (Sender) sender = sender_new ();
 
-  g_test_summary ("Messages of all sizes leave in their order, each to its receiver, whatever travels together.");
+  g_test_summary ("Messages of all sizes leave in their order, each to its receiver, "
+                  "whatever travels together.");
 
   for (guint i = 0; i < 500; i++)
     {
       const gsize sizes[] = { 0, 1, 100, 100, 100, 100, 99, 1000, 40000, MAX_TRAIN_SIZE };
 
-      add (sender, 1 + g_test_rand_int_range (0, 3), sizes[g_test_rand_int_range (0, G_N_ELEMENTS (sizes))],
-           g_test_rand_int_range (1, 3));
+      add (sender, 1 + g_test_rand_int_range (0, 3),
+           sizes[g_test_rand_int_range (0, G_N_ELEMENTS (sizes))], g_test_rand_int_range (1, 3));
     }
 
   assert_all_left (sender);
@@ -427,7 +442,8 @@ test_wire_ends_train_with_shorter (void)
 {
   g_autoptr (Sender) sender = sender_new ();
 
-  g_test_summary ("A shorter message is the last of its train, a longer one the first of the next.");
+  g_test_summary ("A shorter message is the last of its train, "
+                  "a longer one the first of the next.");
 
   add (sender, 2, 100, 1);
   add (sender, 1, 60, 1);
@@ -473,7 +489,8 @@ static void
 test_wire_joins_no_two_local_addresses (void)
 {
   g_autoptr (Sender) sender = sender_new ();
-  EsNative to = { .ip4 = { .sin_family = AF_INET, .sin_port = htons (1) }, .size = sizeof (struct sockaddr_in) };
+  EsNative to = { .ip4 = { .sin_family = AF_INET, .sin_port = htons (1) },
+                  .size = sizeof (struct sockaddr_in) };
   EsLocal locals[] = { { .family = AF_UNSPEC },
                        { .family = AF_INET, .ip4.s_addr = htonl (0x7f000002) },
                        { .family = AF_INET, .ip4.s_addr = htonl (0x7f000003) },
@@ -493,10 +510,13 @@ test_wire_needs_no_receiver_where_connected (void)
 {
   g_autoptr (Sender) sender = sender_new ();
   /* What an address of no size holds besides does not count. */
-  EsNative nobody = { .ip4 = { .sin_family = AF_INET, .sin_port = htons (1), .sin_addr.s_addr = htonl (INADDR_LOOPBACK) } };
+  EsNative nobody = { .ip4 = { .sin_family = AF_INET,
+                               .sin_port = htons (1),
+                               .sin_addr.s_addr = htonl (INADDR_LOOPBACK) } };
   EsLocal from = { .family = AF_UNSPEC };
 
-  g_test_summary ("Messages to whom the socket is connected to travel together, and apart from those to others.");
+  g_test_summary ("Messages to whom the socket is connected to travel together, "
+                  "and apart from those to others.");
 
   add_to (sender, 100, &nobody, &from);
   add_to (sender, 100, &nobody, &from);
@@ -588,7 +608,8 @@ test_wire_sends_alone_where_asked (void)
 {
   g_autoptr (Sender) sender = sender_new_for (open_socket ("127.0.0.1"), FALSE);
 
-  g_test_summary ("Where trains are not wanted none is made, and a call has as many messages as pieces.");
+  g_test_summary ("Where trains are not wanted none is made, "
+                  "and a call has as many messages as pieces.");
 
   add (sender, MAX_TRAINS + 1, 100, 1);
 
@@ -600,8 +621,9 @@ test_wire_sends_alone_where_asked (void)
 static void
 test_wire_sends_alone_to_unix_sockets (void)
 {
-  g_autoptr (Sender) sender =
-    sender_new_for (g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_DEFAULT, NULL), TRUE);
+  GSocket *socket =
+    g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
+  g_autoptr (Sender) sender = sender_new_for (socket, TRUE);
   EsNative to = { .un = { .sun_family = AF_UNIX, .sun_path = "/a" } };
   EsLocal from = { .family = AF_UNSPEC };
 
@@ -617,13 +639,15 @@ test_wire_sends_alone_to_unix_sockets (void)
 static void
 test_wire_waits_for_no_unix_receiver (void)
 {
-  g_autoptr (Sender) sender =
-    sender_new_for (g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_DEFAULT, NULL), TRUE);
+  GSocket *socket =
+    g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
+  g_autoptr (Sender) sender = sender_new_for (socket, TRUE);
   EsNative to = { .un = { .sun_family = AF_UNIX, .sun_path = "/a" } };
   EsLocal from = { .family = AF_UNSPEC };
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A Unix receiver that does not read loses its messages, and holds up no other's.");
+  g_test_summary ("A Unix receiver that does not read loses its messages, "
+                  "and holds up no other's.");
 
   to.size = sizeof to.un;
   g_socket_set_blocking (sender->socket, FALSE);
@@ -659,7 +683,9 @@ assert_learns_size (int problem)
 {
   g_autoptr (Sender) sender = sender_new ();
 
-  kernel.fault = (Fault){ .problem = problem, .n_times = ALWAYS, .in_trains = TRUE, .min_size = 500 };
+  kernel.fault = (Fault){
+    .problem = problem, .n_times = ALWAYS, .in_trains = TRUE, .min_size = 500
+  };
   add (sender, 2, 1000, 1);
   assert_trains (sender, "1 1");
   g_assert_cmpuint (kernel.n_refused, ==, 1);
@@ -680,7 +706,8 @@ assert_learns_size (int problem)
 static void
 test_wire_learns_size_of_path (void)
 {
-  g_test_summary ("A path too narrow for trains of a size is remembered for that size and above, and no other.");
+  g_test_summary ("A path too narrow for trains of a size is remembered for that size and above, "
+                  "and no other.");
 
   assert_learns_size (EINVAL);
   assert_learns_size (EMSGSIZE);
@@ -707,7 +734,8 @@ assert_learns_nothing (int problem)
 static void
 test_wire_learns_nothing_from_bad_receiver (void)
 {
-  g_test_summary ("Where messages fail alone too it was the receiver: each is told, and trains to others go on.");
+  g_test_summary ("Where messages fail alone too it was the receiver: each is told, "
+                  "and trains to others go on.");
 
   assert_learns_nothing (EIO);
   assert_learns_nothing (EINVAL);
@@ -737,7 +765,8 @@ assert_forgives (int problem)
 static void
 test_wire_forgives_what_passes (void)
 {
-  g_test_summary ("What was refused once, for no reason of size, leaves alone and costs no later train.");
+  g_test_summary ("What was refused once, for no reason of size, "
+                  "leaves alone and costs no later train.");
 
   assert_forgives (EPERM);
   assert_forgives (ENETUNREACH);
@@ -752,7 +781,9 @@ test_wire_keeps_order_around_refused_train (void)
 
   g_test_summary ("A train that is refused between others leaves alone, between them.");
 
-  kernel.fault = (Fault){ .problem = EINVAL, .n_times = ALWAYS, .in_trains = TRUE, .min_size = 200 };
+  kernel.fault = (Fault){
+    .problem = EINVAL, .n_times = ALWAYS, .in_trains = TRUE, .min_size = 200
+  };
   add (sender, 3, 100, 1);
   add (sender, 1, 0, 1);
   add (sender, MAX_SEGMENTS, 200, 1);
@@ -768,7 +799,8 @@ test_wire_waits_for_room (void)
   g_autoptr (Sender) sender = sender_new ();
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("Where the kernel has no room nothing is taken, nothing is wrong, and all leaves later.");
+  g_test_summary ("Where the kernel has no room nothing is taken, nothing is wrong, "
+                  "and all leaves later.");
 
   kernel.fault = (Fault){ .problem = EAGAIN, .n_times = 2 };
   add (sender, 3, 100, 1);
@@ -786,7 +818,8 @@ test_wire_waits_for_room_amid_pieces (void)
   g_autoptr (Sender) sender = sender_new ();
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A kernel that has room for two pieces is told to have taken their messages, and no more.");
+  g_test_summary ("A kernel that has room for two pieces is told to have taken their messages, "
+                  "and no more.");
 
   kernel.fault = (Fault){ .problem = EAGAIN, .n_times = 2, .n_first = 2 };
   add (sender, 3, 100, 1);
@@ -807,7 +840,8 @@ test_wire_waits_for_room_amid_refused_train (void)
   g_autoptr (Sender) sender = sender_new ();
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("A refused train of which the kernel has room for two messages now leaves alone to its end.");
+  g_test_summary ("A refused train of which the kernel has room for two messages now "
+                  "leaves alone to its end.");
 
   kernel.fault = (Fault){ .problem = EPERM, .n_times = 1, .next = &no_room };
   add (sender, 5, 100, 1);
@@ -865,7 +899,8 @@ test_wire_gives_in_to_endless_interruption (void)
   g_autoptr (Sender) sender = sender_new ();
   g_autoptr (GError) error = NULL;
 
-  g_test_summary ("Where signals interrupt the call without end it ends all the same, and all leaves later.");
+  g_test_summary ("Where signals interrupt the call without end it ends all the same, "
+                  "and all leaves later.");
 
   kernel.fault = (Fault){ .problem = EINTR, .n_times = ALWAYS };
   add (sender, 3, 100, 1);
@@ -881,7 +916,8 @@ test_wire_tells_news_and_loses_nothing (void)
 {
   g_autoptr (Sender) sender = sender_new ();
 
-  g_test_summary ("That nobody listened to an earlier message is told once, and this one may be offered again.");
+  g_test_summary ("That nobody listened to an earlier message is told once, "
+                  "and this one may be offered again.");
 
   kernel.fault = (Fault){ .problem = ECONNREFUSED, .n_times = 1 };
   add (sender, 3, 100, 1);
@@ -991,9 +1027,17 @@ test_wire_reaches_receiver (void)
     guint n;
     gsize size;
     gsize last;
-  } trains[] = { { 200, 100, 99 }, { 3, 0, 0 }, { 1, MAX_TRAIN_SIZE, 1 }, { 63, 1024, 995 }, { 7, 8000, 0 }, { 129, 1, 2 } };
+  } trains[] = {
+    { 200, 100, 99 },
+    { 3, 0, 0 },
+    { 1, MAX_TRAIN_SIZE, 1 },
+    { 63, 1024, 995 },
+    { 7, 8000, 0 },
+    { 129, 1, 2 },
+  };
 
-  g_test_summary ("Over the loopback interface trains arrive as the messages that they were made of.");
+  g_test_summary ("Over the loopback interface trains arrive as the messages "
+                  "that they were made of.");
 
   kernel.is_real = TRUE;
   for (gsize i = 0; i < G_N_ELEMENTS (trains); i++)
@@ -1026,7 +1070,8 @@ test_wire_tells_of_refused_connection (void)
 {
   g_autoptr (GSocket) server = open_socket ("127.0.0.1");
   g_autoptr (GSocketAddress) address = g_socket_get_local_address (server, NULL);
-  GSocket *client = es_socket_new_connected (address, &(EsSocketOptions){ .send_buffer_size = 65536 }, NULL);
+  GSocket *client = es_socket_new_connected (address,
+                                             &(EsSocketOptions){ .send_buffer_size = 65536 }, NULL);
   g_autoptr (Sender) sender = sender_new_for (client, TRUE);
   g_autoptr (GError) error = NULL;
   EsNative nobody = { .size = 0 };
@@ -1095,14 +1140,16 @@ assert_leaves_from (const char *wildcard,
   g_assert_cmpint (offer (sender, NULL), ==, 1);
   g_socket_condition_wait (receiver, G_IO_IN, NULL, NULL);
   g_socket_receive_from (receiver, &heard, &byte, 1, NULL, NULL);
-  host = g_inet_address_to_string (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (heard)));
+  host =
+    g_inet_address_to_string (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (heard)));
   g_assert_cmpstr (host, ==, from);
 }
 
 static void
 test_wire_leaves_from_address_asked (void)
 {
-  g_test_summary ("A socket at no address in particular answers from the one that it is told, in each family.");
+  g_test_summary ("A socket at no address in particular answers from the one that it is told, "
+                  "in each family.");
 
   assert_leaves_from ("0.0.0.0", "127.0.0.1", AF_INET, "127.0.0.2");
   assert_leaves_from ("::", "127.0.0.1", AF_INET, "127.0.0.3");
@@ -1135,7 +1182,8 @@ main (int argc,
   add_fast ("/wire/sends-empty-messages-alone", test_wire_sends_empty_messages_alone);
   add_fast ("/wire/joins-no-two-receivers", test_wire_joins_no_two_receivers);
   add_fast ("/wire/joins-no-two-local-addresses", test_wire_joins_no_two_local_addresses);
-  g_test_add_func ("/wire/needs-no-receiver-where-connected", test_wire_needs_no_receiver_where_connected);
+  g_test_add_func ("/wire/needs-no-receiver-where-connected",
+                   test_wire_needs_no_receiver_where_connected);
   add_fast ("/wire/limits-segments", test_wire_limits_segments);
   add_fast ("/wire/limits-messages", test_wire_limits_messages);
   add_fast ("/wire/limits-trains", test_wire_limits_trains);
@@ -1158,7 +1206,8 @@ main (int argc,
   g_test_add_func ("/wire/tells-what-is-wrong", test_wire_tells_what_is_wrong);
   g_test_add_func ("/wire/gives-up-one-message", test_wire_gives_up_one_message);
   g_test_add_func ("/wire/reaches-receiver", test_wire_reaches_receiver);
-  g_test_add_func ("/wire/reaches-receiver-with-each-size", test_wire_reaches_receiver_with_each_size);
+  g_test_add_func ("/wire/reaches-receiver-with-each-size",
+                   test_wire_reaches_receiver_with_each_size);
   g_test_add_func ("/wire/tells-of-refused-connection", test_wire_tells_of_refused_connection);
   g_test_add_func ("/wire/refuses-too-long-message", test_wire_refuses_too_long_message);
   add_fast ("/wire/leaves-from-address-asked", test_wire_leaves_from_address_asked);

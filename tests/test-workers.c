@@ -26,7 +26,8 @@ note_thread (EsEndpoint *server,
              gpointer user_data)
 {
   Witness *witness = user_data;
-  gpointer port = GUINT_TO_POINTER (g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
+  gpointer port =
+    GUINT_TO_POINTER (g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
   gpointer thread = g_thread_self ();
 
   g_mutex_lock (&witness->lock);
@@ -166,8 +167,8 @@ test_workers_are_waited_for (void)
   g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
   GThread *opener;
 
-  g_test_summary ("The last reference may go while a worker's handler runs, which nobody waits for "
-                  "but the server.");
+  g_test_summary ("The last reference may go while a worker's handler runs, "
+                  "which nobody waits for but the server.");
 
   es_test_say (talker, "hello");
   g_mutex_lock (&gate.lock);
@@ -199,7 +200,8 @@ test_workers_may_drop_the_last_reference (void)
   EsUdpServer *server = start_server (drop_reference, &is_dropped);
   g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
 
-  g_test_summary ("A worker's handler may drop the last reference, and the server ends where it lives.");
+  g_test_summary ("A worker's handler may drop the last reference, "
+                  "and the server ends where it lives.");
 
   g_object_add_weak_pointer (G_OBJECT (server), (gpointer *) &server);
   es_test_say (talker, "hello");
@@ -216,6 +218,7 @@ main (int argc, char **argv)
   g_test_add_func ("/workers/count-what-they-leave", test_workers_count_what_they_leave);
   g_test_add_func ("/workers/share-no-port-by-accident", test_workers_share_no_port_by_accident);
   g_test_add_func ("/workers/are-waited-for", test_workers_are_waited_for);
-  g_test_add_func ("/workers/may-drop-the-last-reference", test_workers_may_drop_the_last_reference);
+  g_test_add_func ("/workers/may-drop-the-last-reference",
+                   test_workers_may_drop_the_last_reference);
   return g_test_run ();
 }

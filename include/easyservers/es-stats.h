@@ -35,8 +35,8 @@ typedef struct _EsStats EsStats;
  * What an endpoint has done so far, over all of its starts.
  *
  * Every datagram that was lost where the library or the kernel could see it stands in one of
- * the fields named dropped, or in @send_errors. Only the library allocates this struct, and fields may be
- * appended to it.
+ * the fields named dropped, or in @send_errors. Only the library allocates this struct, and fields
+ * may be appended to it.
  */
 struct _EsStats
 {

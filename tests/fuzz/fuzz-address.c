@@ -14,10 +14,11 @@
 /*
  * Addresses, as the kernel writes them and as people do. The first byte of the input says which.
  *
- * What the kernel writes becomes an address for users and back without a change, and what is printed
- * of it says the same when it is read. What people write is given to a server to listen at and to a
- * client to connect to, where it is refused with a reason or leads to an address that can be printed
- * and read again. Names are looked up nowhere: a resolver of our own makes their addresses up.
+ * What the kernel writes becomes an address for users and back without a change, and what is
+ * printed of it says the same when it is read. What people write is given to a server to listen at
+ * and to a client to connect to, where it is refused with a reason or leads to an address that can
+ * be printed and read again. Names are looked up nowhere: a resolver of our own makes their
+ * addresses up.
  */
 
 #define MAX_TEXT 300
@@ -45,9 +46,11 @@ fuzz_resolver_lookup (GResolver *resolver,
   guint n = g_str_hash (name) % 4;
 
   for (guint i = 0; i < n; i++)
-    addresses = g_list_prepend (addresses, g_inet_address_new_loopback (i % 2 ? G_SOCKET_FAMILY_IPV6 : G_SOCKET_FAMILY_IPV4));
+    addresses = g_list_prepend (
+      addresses, g_inet_address_new_loopback (i % 2 ? G_SOCKET_FAMILY_IPV6 : G_SOCKET_FAMILY_IPV4));
   if (n == 0)
-    g_set_error_literal (error, G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND, "Nobody is called so");
+    g_set_error_literal (error, G_RESOLVER_ERROR, G_RESOLVER_ERROR_NOT_FOUND,
+                         "Nobody is called so");
   return addresses;
 }
 
@@ -83,7 +86,8 @@ fuzz_resolver_lookup_by_name (GResolver *resolver,
                               GCancellable *cancellable,
                               GError **error)
 {
-  return fuzz_resolver_lookup (resolver, name, G_RESOLVER_NAME_LOOKUP_FLAGS_DEFAULT, cancellable, error);
+  return fuzz_resolver_lookup (resolver, name, G_RESOLVER_NAME_LOOKUP_FLAGS_DEFAULT, cancellable,
+                               error);
 }
 
 static void
@@ -115,7 +119,8 @@ set_up (void)
   g_resolver_set_default (resolver);
 }
 
-/* What is printed is read as the same address, and harms no terminal if the kernel wrote no name. */
+/* What is printed is read as the same address, and harms no terminal if the kernel wrote no name.
+ * */
 static void
 check_printed (GSocketAddress *address)
 {
@@ -154,7 +159,8 @@ take_native (FuzzInput *input,
     native->size = sizeof native->ip6;
   else
     native->size = sizeof (sa_family_t) + MIN (input->size, sizeof native->un.sun_path);
-  fuzz_take (input, (guint8 *) &native->any + sizeof (sa_family_t), native->size - sizeof (sa_family_t));
+  fuzz_take (input, (guint8 *) &native->any + sizeof (sa_family_t),
+             native->size - sizeof (sa_family_t));
   native->family = families[kind];
   if (kind == 3)
     memcpy (&native->ip6.sin6_addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
@@ -259,7 +265,8 @@ int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize size)
 {
-  static void (*const checks[]) (FuzzInput * input) = { check_native, check_two, check_listening, check_connecting };
+  static void (*const checks[]) (FuzzInput * input) = { check_native, check_two, check_listening,
+                                                        check_connecting };
   FuzzInput input = { data, size };
 
   set_up ();

@@ -17,14 +17,15 @@
 /*
  * The splitting of what the kernel hands over. The input says what a made-up kernel has: datagrams
  * of any size from any sender, with any control messages that sockets of these families can bring,
- * in any order, cut as the kernel cuts them where room is short; and errors. What the batch makes of
- * it is held against what the datagrams say themselves.
+ * in any order, cut as the kernel cuts them where room is short; and errors. What the batch makes
+ * of it is held against what the datagrams say themselves.
  */
 
 #define MAX_CONTROLS 40
 #define SLOT_SIZE 65536
 
-/* What UDP sockets can be told, by level and type, with the size that the kernel gives it; 0: any. */
+/* What UDP sockets can be told, by level and type, with the size that the kernel gives it; 0: any.
+ * */
 static const struct
 {
   int level;
@@ -257,7 +258,8 @@ check_arrival (const EsArrival *arrival,
 {
   gsize left = datagram->size - offset;
 
-  g_assert_cmpuint (arrival->size, ==, datagram->segment_size > 0 ? MIN (left, datagram->segment_size) : left);
+  g_assert_cmpuint (arrival->size, ==,
+                    datagram->segment_size > 0 ? MIN (left, datagram->segment_size) : left);
   g_assert_cmpmem (arrival->data, arrival->size, pattern + offset, arrival->size);
   g_assert_cmpint (arrival->is_first, ==, offset == 0);
   g_assert_cmpint (arrival->is_cut, ==, datagram->is_cut);

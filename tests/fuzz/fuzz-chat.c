@@ -92,7 +92,8 @@ find_member (GBytes *name)
   const char *data = g_bytes_get_data (name, &size);
 
   for (guint i = 0; i < N_TALKERS; i++)
-    if (talkers[i].name != NULL && strlen (talkers[i].name) == size && memcmp (talkers[i].name, data, size) == 0)
+    if (talkers[i].name != NULL && strlen (talkers[i].name) == size &&
+        memcmp (talkers[i].name, data, size) == 0)
       return &talkers[i];
   return NULL;
 }
@@ -117,8 +118,8 @@ is_name (GBytes *name)
   const char *data = g_bytes_get_data (name, &size);
   g_autofree char *text = g_strndup (data, size);
 
-  return size > 0 && strlen (text) == size && g_utf8_validate (text, -1, NULL) && g_utf8_strlen (text, -1) <= 32 &&
-         strpbrk (text, "()") == NULL;
+  return size > 0 && strlen (text) == size && g_utf8_validate (text, -1, NULL) &&
+         g_utf8_strlen (text, -1) <= 32 && strpbrk (text, "()") == NULL;
 }
 
 static void
@@ -239,7 +240,10 @@ expect_answers (Talker *talker,
   {
     const char *verb;
     void (*expect) (Talker *talker, GBytes *rest);
-  } answers[] = { { "JOIN", expect_join }, { "MSGA", expect_to_all }, { "MSGP", expect_to_one }, { "EXIT", expect_exit } };
+  } answers[] = { { "JOIN", expect_join },
+                  { "MSGA", expect_to_all },
+                  { "MSGP", expect_to_one },
+                  { "EXIT", expect_exit } };
 
   for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
     {
@@ -282,10 +286,12 @@ say (Chat *chat,
   g_autoptr (GBytes) message = take_message (input);
 
   expect_answers (talker, message);
-  on_message_received (ES_ENDPOINT (chat->server), message, talker->address, es_endpoint_send, chat);
+  on_message_received (ES_ENDPOINT (chat->server), message, talker->address, es_endpoint_send,
+                       chat);
   for (guint i = 0; i < N_TALKERS; i++)
     g_assert_null (talkers[i].due);
-  g_assert_cmpuint (g_list_model_get_n_items (es_udp_server_get_peers (chat->server)), ==, count_members ());
+  g_assert_cmpuint (g_list_model_get_n_items (es_udp_server_get_peers (chat->server)), ==,
+                    count_members ());
 }
 
 static void

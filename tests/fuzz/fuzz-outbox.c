@@ -10,11 +10,12 @@
 #include <netinet/udp.h>
 
 /*
- * The outbox against a model that knows the right order. The input says who sends what to whom, what
- * is held and flushed, and what a made-up kernel thinks of each call: how many pieces it takes, and
- * why not the next. The model is one queue: whatever the kernel is offered has to be the head of it,
- * the very bytes, to the right receiver, from the right address, in trains that udp(7) allows. At the
- * end everything that was accepted has left, was refused and told, or is counted as unsent.
+ * The outbox against a model that knows the right order. The input says who sends what to whom,
+ * what is held and flushed, and what a made-up kernel thinks of each call: how many pieces it
+ * takes, and why not the next. The model is one queue: whatever the kernel is offered has to be the
+ * head of it, the very bytes, to the right receiver, from the right address, in trains that udp(7)
+ * allows. At the end everything that was accepted has left, was refused and told, or is counted as
+ * unsent.
  */
 
 #define MAX_MADE 20000
@@ -73,7 +74,8 @@ receiver_of (guint8 route)
   if (route % N_RECEIVERS < 2)
     {
       to.size = sizeof to.ip4;
-      to.ip4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons (1 + route % N_RECEIVERS) };
+      to.ip4 = (struct sockaddr_in){ .sin_family = AF_INET,
+                                     .sin_port = htons (1 + route % N_RECEIVERS) };
     }
   else if (route % N_RECEIVERS == 2)
     {
@@ -126,14 +128,17 @@ check_controls (struct msghdr *header,
   EsLocal offered = { .family = AF_UNSPEC };
   guint16 segment_size = 0;
 
-  for (struct cmsghdr *control = CMSG_FIRSTHDR (header); control != NULL; control = CMSG_NXTHDR (header, control))
+  for (struct cmsghdr *control = CMSG_FIRSTHDR (header); control != NULL;
+       control = CMSG_NXTHDR (header, control))
     {
       gconstpointer data = CMSG_DATA (control);
 
       if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO)
-        offered = (EsLocal){ .family = AF_INET, .ip4 = ((const struct in_pktinfo *) data)->ipi_spec_dst };
+        offered = (EsLocal){ .family = AF_INET,
+                             .ip4 = ((const struct in_pktinfo *) data)->ipi_spec_dst };
       else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO)
-        offered = (EsLocal){ .family = AF_INET6, .ip6 = ((const struct in6_pktinfo *) data)->ipi6_addr };
+        offered = (EsLocal){ .family = AF_INET6,
+                             .ip6 = ((const struct in6_pktinfo *) data)->ipi6_addr };
       else if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_SEGMENT)
         segment_size = *(const guint16 *) data;
       else
@@ -180,7 +185,8 @@ check_piece (struct msghdr *header,
       const Message *message = &g_array_index (model.queue, Message, n + i);
 
       check_receiver (header, message->route);
-      g_assert_cmpuint (message->route / N_RECEIVERS, ==, g_array_index (model.queue, Message, n).route / N_RECEIVERS);
+      g_assert_cmpuint (message->route / N_RECEIVERS, ==,
+                        g_array_index (model.queue, Message, n).route / N_RECEIVERS);
       g_assert_cmpuint (header->msg_iov[i].iov_len, ==, message->size);
       if (message->size > 0)
         g_assert_true (header->msg_iov[i].iov_base == message->data);
@@ -218,7 +224,8 @@ fail_first (void)
   drop_first (1);
 }
 
-/* What becomes of the head that is refused, alone or as a train, whose messages are offered again. */
+/* What becomes of the head that is refused, alone or as a train, whose messages are offered again.
+ * */
 static void
 refuse (const struct msghdr *header,
         int problem)
@@ -238,7 +245,8 @@ refuse (const struct msghdr *header,
 static int
 judge (void)
 {
-  static const int problems[] = { EAGAIN, EINTR, ECONNREFUSED, EPERM, EMSGSIZE, EIO, EINVAL, ENETUNREACH, ENOBUFS, EAGAIN };
+  static const int problems[] = { EAGAIN, EINTR, ECONNREFUSED, EPERM, EMSGSIZE,
+                                  EIO, EINVAL, ENETUNREACH, ENOBUFS, EAGAIN };
   guint8 kind = fuzz_take_byte (&input);
 
   /* Without input it takes everything: a call that is interrupted for ever never returns. */
@@ -295,8 +303,8 @@ make_message (gsize size,
   return g_bytes_new_static (message.data, size);
 }
 
-/* The model lets go of what was not accepted. Returns whether the kernel refused the first of these;
- * what it refused before them is told later. */
+/* The model lets go of what was not accepted. Returns whether the kernel refused the first of
+ * these; what it refused before them is told later. */
 static gboolean
 keep_accepted (guint n_accepted)
 {
@@ -447,7 +455,8 @@ check_state (EsOutbox *self)
   g_assert_cmpuint (model.queue->len, <=, ES_OUTBOX_MAX_MESSAGES);
   g_assert_cmpuint (model.n_bytes, <=, ES_OUTBOX_MAX_BYTES);
   if (!model.is_closed)
-    g_assert_cmpint (es_outbox_is_held (self) || es_outbox_is_blocked (self), ==, model.queue->len > 0);
+    g_assert_cmpint (es_outbox_is_held (self) || es_outbox_is_blocked (self), ==,
+                     model.queue->len > 0);
 }
 
 static GSocket *
@@ -456,7 +465,8 @@ get_socket (void)
   static GSocket *socket;
 
   if (socket == NULL)
-    socket = g_socket_new (G_SOCKET_FAMILY_IPV6, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_UDP, NULL);
+    socket = g_socket_new (G_SOCKET_FAMILY_IPV6, G_SOCKET_TYPE_DATAGRAM, G_SOCKET_PROTOCOL_UDP,
+                           NULL);
   g_socket_set_blocking (socket, FALSE);
   return socket;
 }
@@ -465,7 +475,9 @@ int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize size)
 {
-  static void (*const steps[]) (EsOutbox * self) = { send_some, send_some, send_some, hold_one, hold_one, flush, flush, tell, close_it };
+  static void (*const steps[]) (EsOutbox * self) = { send_some, send_some, send_some,
+                                                     hold_one, hold_one, flush,
+                                                     flush, tell, close_it };
   g_autoptr (EsOutbox) outbox = es_outbox_new (get_socket (), TRUE, g_main_context_default ());
 
   input = (FuzzInput){ data, size };

@@ -329,7 +329,9 @@ int
 LLVMFuzzerTestOneInput (const guint8 *data,
                         gsize size)
 {
-  static void (*const steps[]) (EsRequests * self, FuzzInput * input) = { ask, ask, answer, answer, wait, cancel, set_matcher, fail_all };
+  static void (*const steps[]) (EsRequests * self,
+                                FuzzInput * input) = { ask, ask, answer, answer,
+                                                       wait, cancel, set_matcher, fail_all };
   EsRequests *self = get_requests ();
   FuzzInput input = { data, size };
 

@@ -98,7 +98,8 @@ static void
 insert_piece (GByteArray *input)
 {
   gsize size;
-  const guint8 *other = g_bytes_get_data (g_ptr_array_index (inputs, random_below (inputs->len)), &size);
+  const guint8 *other = g_bytes_get_data (g_ptr_array_index (inputs, random_below (inputs->len)),
+                                          &size);
   guint start = random_below (size);
   guint n = size > 0 ? 1 + random_below (size - start) : 0;
   guint at = random_below (input->len + 1);
@@ -113,7 +114,8 @@ insert_piece (GByteArray *input)
 static GBytes *
 mutate (GBytes *input)
 {
-  static void (*const changes[]) (GByteArray * input) = { change_byte, change_byte, remove_piece, insert_piece };
+  static void (*const changes[]) (GByteArray * input) = { change_byte, change_byte, remove_piece,
+                                                          insert_piece };
   GByteArray *mutant = g_byte_array_new ();
   gsize size;
   gconstpointer data = g_bytes_get_data (input, &size);
