@@ -183,7 +183,7 @@ send_join (Chat *self)
 
 /* Sends JOIN again: a datagram may be lost, and its answer too. */
 static gboolean
-join_again (gpointer user_data)
+join_again_cb (gpointer user_data)
 {
   Chat *self = user_data;
 
@@ -206,7 +206,7 @@ start_joining (Chat *self)
 
   self->n_joins = 0;
   self->join_timer = g_timeout_source_new (JOIN_INTERVAL_MS);
-  g_source_set_callback (self->join_timer, join_again, self, NULL);
+  g_source_set_callback (self->join_timer, join_again_cb, self, NULL);
   g_source_attach (self->join_timer, NULL);
   send_join (self);
 }

@@ -156,7 +156,7 @@ tell_state (EsEndpoint *self)
 }
 
 static void
-on_tidings (gpointer owner,
+tidings_cb (gpointer owner,
             const GError *error,
             GSocketAddress *address)
 {
@@ -419,7 +419,7 @@ free_stop_request (gpointer data)
 }
 
 static gboolean
-stop_as_requested (gpointer data)
+stop_cb (gpointer data)
 {
   EsStopRequest *request = data;
 
@@ -435,7 +435,7 @@ request_stop (EsEndpoint *self)
 
   request->self = g_object_ref (self);
   request->run = get_run (self);
-  es_home_call_later (get_private (self)->home, stop_as_requested, request, free_stop_request);
+  es_home_call_later (get_private (self)->home, stop_cb, request, free_stop_request);
 }
 
 /* Whether a send may start the endpoint. */
@@ -931,7 +931,7 @@ es_endpoint_init (EsEndpoint *self)
   g_mutex_init (&priv->start_lock);
   g_mutex_init (&priv->lock);
   priv->home = es_home_new ();
-  priv->tidings = es_tidings_new (priv->home, on_tidings, G_OBJECT (self));
+  priv->tidings = es_tidings_new (priv->home, tidings_cb, G_OBJECT (self));
   priv->roster = es_roster_new ();
   priv->jobs = es_job_list_new (self);
   priv->handlers = g_ptr_array_new_with_free_func (free_handler);
@@ -1049,7 +1049,7 @@ free_call (gpointer data)
 }
 
 static gboolean
-make_call (gpointer data)
+call_cb (gpointer data)
 {
   EsCall *call = data;
 
@@ -1075,7 +1075,7 @@ es_endpoint_call (EsEndpoint *self,
   call = g_new0 (EsCall, 1);
   call->self = g_object_ref (self);
   call->func = func;
-  es_home_call_later (get_private (self)->home, make_call, call, free_call);
+  es_home_call_later (get_private (self)->home, call_cb, call, free_call);
 }
 
 void

@@ -200,7 +200,7 @@ activate_waiting (EsRequests *self)
 }
 
 static gboolean
-end_cancelled (gpointer user_data)
+end_cancelled_cb (gpointer user_data)
 {
   EsRequest *request = user_data;
   EsRequests *self = request->requests;
@@ -242,7 +242,7 @@ watch_cancellable (EsRequest *request)
   request->cancelled = g_source_new (&cancelled_funcs, sizeof (GSource));
   g_source_set_static_name (request->cancelled, "EsRequest");
   g_source_set_priority (request->cancelled, g_task_get_priority (request->task));
-  g_source_set_callback (request->cancelled, end_cancelled, g_atomic_rc_box_acquire (request),
+  g_source_set_callback (request->cancelled, end_cancelled_cb, g_atomic_rc_box_acquire (request),
                          unref_request);
   g_source_attach (request->cancelled, g_task_get_context (request->task));
   request->cancelled_id = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled),

@@ -48,7 +48,7 @@ free_tiding (gpointer data)
 }
 
 static gboolean
-tell_tiding (gpointer data)
+tell_cb (gpointer data)
 {
   EsTiding *tiding = data;
 
@@ -80,7 +80,7 @@ tell (EsTidings *self,
   tiding->owner = g_object_ref (self->owner);
   tiding->error = error != NULL ? g_error_copy (error) : NULL;
   tiding->address = address != NULL ? g_object_ref (address) : NULL;
-  es_home_call_later (self->home, tell_tiding, tiding, free_tiding);
+  es_home_call_later (self->home, tell_cb, tiding, free_tiding);
 }
 
 /* @func: called where the owner lives, which owns the tidings. */

@@ -468,7 +468,7 @@ free_connecting (gpointer data)
 }
 
 static void
-on_next_address (GObject *source,
+next_address_cb (GObject *source,
                  GAsyncResult *result,
                  gpointer user_data)
 {
@@ -496,7 +496,7 @@ on_next_address (GObject *source,
     g_task_return_boolean (task, TRUE);
   else
     g_socket_address_enumerator_next_async (connecting->addresses, g_task_get_cancellable (task),
-                                            on_next_address, g_object_ref (task));
+                                            next_address_cb, g_object_ref (task));
 }
 
 /**
@@ -529,7 +529,7 @@ es_udp_client_connect_to_async (EsUdpClient *self,
   connecting->server = g_object_ref (server);
   connecting->addresses = g_socket_connectable_enumerate (server);
   g_task_set_task_data (task, connecting, free_connecting);
-  g_socket_address_enumerator_next_async (connecting->addresses, cancellable, on_next_address,
+  g_socket_address_enumerator_next_async (connecting->addresses, cancellable, next_address_cb,
                                           task);
 }
 
@@ -708,9 +708,9 @@ es_udp_client_request_finish (EsUdpClient *self,
 }
 
 static void
-take_result (GObject *source,
-             GAsyncResult *result,
-             gpointer user_data)
+take_result_cb (GObject *source,
+                GAsyncResult *result,
+                gpointer user_data)
 {
   *(GAsyncResult **) user_data = g_object_ref (result);
 }
@@ -724,9 +724,9 @@ take_response (gpointer self,
 }
 
 static gboolean
-wake_up (GSocket *socket,
-         GIOCondition condition,
-         gpointer user_data)
+wake_up_cb (GSocket *socket,
+            GIOCondition condition,
+            gpointer user_data)
 {
   return G_SOURCE_CONTINUE;
 }
@@ -744,7 +744,7 @@ wait_for_endpoint (EsUdpClient *self,
 
   if (reader != NULL)
     {
-      g_source_set_callback (reader, G_SOURCE_FUNC (wake_up), NULL, NULL);
+      g_source_set_callback (reader, G_SOURCE_FUNC (wake_up_cb), NULL, NULL);
       g_source_attach (reader, context);
     }
   for (es_endpoint_receive_aside (ES_ENDPOINT (self), take_response); *result == NULL;
@@ -808,7 +808,7 @@ es_udp_client_request (EsUdpClient *self,
 
   context = g_main_context_new ();
   g_main_context_push_thread_default (context);
-  es_udp_client_request_async (self, request, cancellable, take_result, &result);
+  es_udp_client_request_async (self, request, cancellable, take_result_cb, &result);
   wait_for_result (self, context, &result);
   g_main_context_pop_thread_default (context);
   return es_udp_client_request_finish (self, result, error);

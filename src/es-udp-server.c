@@ -286,7 +286,7 @@ ping_due_peers (gpointer data)
 }
 
 static void
-on_peers_due (gpointer data)
+peers_due_cb (gpointer data)
 {
   g_autoptr (EsEndpoint) self = g_object_ref (data);
 
@@ -580,7 +580,7 @@ es_udp_server_init (EsUdpServer *self)
   priv->rate_burst = DEFAULT_RATE_BURST;
   priv->peers = es_peer_table_new ();
   priv->list = es_peer_list_new ();
-  priv->keepalive = es_keepalive_new (priv->peers, on_peers_due, self);
+  priv->keepalive = es_keepalive_new (priv->peers, peers_due_cb, self);
 }
 
 /**
