@@ -176,7 +176,7 @@ es_crew_get_first_lane (EsCrew *self)
 
 void
 es_crew_foreach_lane (EsCrew *self,
-                      void (*func) (EsLane *lane, gpointer data),
+                      EsLaneVisitFunc func,
                       gpointer data)
 {
   for (guint i = 0; i < self->workers->len; i++)

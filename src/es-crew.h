@@ -20,7 +20,7 @@ void es_crew_free (EsCrew *self);
 EsLane *es_crew_get_first_lane (EsCrew *self);
 
 void es_crew_foreach_lane (EsCrew *self,
-                           void (*func) (EsLane *lane, gpointer data),
+                           EsLaneVisitFunc func,
                            gpointer data);
 
 void es_crew_add_stats (EsCrew *self,

@@ -57,6 +57,14 @@ gboolean es_endpoint_may_send (EsEndpoint *self,
                                gsize size,
                                GError **error);
 
+/* What the next socket is to be like. In the endpoint's context. */
+EsSocketOptions *es_endpoint_get_options (EsEndpoint *self);
+
+/* Calls a function, under a lock, for each lane that is at work. Thread-safe. */
+void es_endpoint_foreach_lane (EsEndpoint *self,
+                               EsLaneVisitFunc func,
+                               gpointer data);
+
 /* (transfer full) (nullable) The first lane that is at work. Thread-safe. */
 EsLane *es_endpoint_ref_first_lane (EsEndpoint *self);
 

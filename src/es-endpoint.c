@@ -298,15 +298,6 @@ make_crew (EsEndpoint *self,
 }
 
 static void
-foreach_lane (EsEndpoint *self,
-              void (*func) (EsLane *lane, gpointer data))
-{
-  EsEndpointPrivate *priv = get_private (self);
-
-  es_roster_foreach_lane (priv->roster, func, priv);
-}
-
-static void
 update_paused (EsLane *lane,
                gpointer data)
 {
@@ -327,7 +318,7 @@ open_crew (EsEndpoint *self,
   if (crew == NULL)
     return FALSE;
   es_roster_dismiss_crew (priv->roster, es_roster_replace_crew (priv->roster, crew));
-  foreach_lane (self, update_paused);
+  es_endpoint_foreach_lane (self, update_paused, priv);
   return TRUE;
 }
 
@@ -495,51 +486,6 @@ set_uint (EsEndpoint *self,
 }
 
 static void
-update_receive_buffer_size (EsLane *lane,
-                            gpointer data)
-{
-  EsEndpointPrivate *priv = data;
-
-  es_socket_set_receive_buffer_size (es_lane_get_socket (lane), priv->options.receive_buffer_size);
-}
-
-static void
-update_send_buffer_size (EsLane *lane,
-                         gpointer data)
-{
-  EsEndpointPrivate *priv = data;
-
-  es_socket_set_send_buffer_size (es_lane_get_socket (lane), priv->options.send_buffer_size);
-}
-
-static void
-update_multicast_ttl (EsLane *lane,
-                      gpointer data)
-{
-  EsEndpointPrivate *priv = data;
-
-  es_socket_set_multicast_ttl (es_lane_get_socket (lane), priv->options.multicast_ttl);
-}
-
-static void
-update_multicast_loopback (EsLane *lane,
-                           gpointer data)
-{
-  EsEndpointPrivate *priv = data;
-
-  es_socket_set_multicast_loopback (es_lane_get_socket (lane), priv->options.multicast_loopback);
-}
-
-static void
-update_broadcast (EsLane *lane,
-                  gpointer data)
-{
-  EsEndpointPrivate *priv = data;
-
-  g_socket_set_broadcast (es_lane_get_socket (lane), priv->options.broadcast);
-}
-
-static void
 free_handler (gpointer data)
 {
   EsHandler *handler = data;
@@ -585,7 +531,7 @@ es_endpoint_dispose (GObject *object)
 
   if (runs_in_own_thread (self) || !g_main_context_acquire (context))
     {
-      foreach_lane (self, silence);
+      es_endpoint_foreach_lane (self, silence, NULL);
       request_stop (self);
       return;
     }
@@ -989,6 +935,20 @@ es_endpoint_may_send (EsEndpoint *self,
 {
   return !es_endpoint_is_limited (self) ||
          get_private (self)->vtable->may_send (self, address, size, error);
+}
+
+EsSocketOptions *
+es_endpoint_get_options (EsEndpoint *self)
+{
+  return &get_private (self)->options;
+}
+
+void
+es_endpoint_foreach_lane (EsEndpoint *self,
+                          EsLaneVisitFunc func,
+                          gpointer data)
+{
+  es_roster_foreach_lane (get_private (self)->roster, func, data);
 }
 
 EsLane *
@@ -1441,7 +1401,7 @@ es_endpoint_set_paused (EsEndpoint *self,
 
   priv = get_private (self);
   if (set_boolean (self, PROP_PAUSED, &priv->is_paused, paused))
-    foreach_lane (self, update_paused);
+    es_endpoint_foreach_lane (self, update_paused, priv);
 }
 
 /**
@@ -1540,201 +1500,4 @@ es_endpoint_set_max_message_size (EsEndpoint *self,
   g_return_if_fail (max_message_size <= MAX_MESSAGE_SIZE);
 
   set_uint (self, PROP_MAX_MESSAGE_SIZE, &get_private (self)->max_message_size, max_message_size);
-}
-
-/**
- * es_endpoint_get_receive_buffer_size: (get-property receive-buffer-size)
- * @self: an endpoint
- *
- * Gets [property@Endpoint:receive-buffer-size].
- *
- * Returns: the size granted by the kernel, in bytes; while the endpoint is stopped, that asked for
- */
-guint
-es_endpoint_get_receive_buffer_size (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv;
-  g_autoptr (EsLane) lane = NULL;
-
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
-
-  priv = get_private (self);
-  lane = es_endpoint_ref_first_lane (self);
-  return lane != NULL ? es_socket_get_receive_buffer_size (es_lane_get_socket (lane))
-                      : priv->options.receive_buffer_size;
-}
-
-/**
- * es_endpoint_set_receive_buffer_size: (set-property receive-buffer-size)
- * @self: an endpoint
- * @receive_buffer_size: the size to ask for, in bytes
- *
- * Sets [property@Endpoint:receive-buffer-size]. Acts at once.
- */
-void
-es_endpoint_set_receive_buffer_size (EsEndpoint *self,
-                                     guint receive_buffer_size)
-{
-  EsEndpointPrivate *priv;
-
-  g_return_if_fail (ES_IS_ENDPOINT (self));
-  g_return_if_fail (receive_buffer_size >= 1 && receive_buffer_size <= G_MAXINT / 2);
-
-  priv = get_private (self);
-  if (set_uint (self, PROP_RECEIVE_BUFFER_SIZE, &priv->options.receive_buffer_size,
-                receive_buffer_size))
-    foreach_lane (self, update_receive_buffer_size);
-}
-
-/**
- * es_endpoint_get_send_buffer_size: (get-property send-buffer-size)
- * @self: an endpoint
- *
- * Gets [property@Endpoint:send-buffer-size].
- *
- * Returns: the size granted by the kernel, in bytes; while the endpoint is stopped, that asked for
- */
-guint
-es_endpoint_get_send_buffer_size (EsEndpoint *self)
-{
-  EsEndpointPrivate *priv;
-  g_autoptr (EsLane) lane = NULL;
-
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
-
-  priv = get_private (self);
-  lane = es_endpoint_ref_first_lane (self);
-  return lane != NULL ? es_socket_get_send_buffer_size (es_lane_get_socket (lane))
-                      : priv->options.send_buffer_size;
-}
-
-/**
- * es_endpoint_set_send_buffer_size: (set-property send-buffer-size)
- * @self: an endpoint
- * @send_buffer_size: the size to ask for, in bytes
- *
- * Sets [property@Endpoint:send-buffer-size]. Acts at once.
- */
-void
-es_endpoint_set_send_buffer_size (EsEndpoint *self,
-                                  guint send_buffer_size)
-{
-  EsEndpointPrivate *priv;
-
-  g_return_if_fail (ES_IS_ENDPOINT (self));
-  g_return_if_fail (send_buffer_size >= 1 && send_buffer_size <= G_MAXINT / 2);
-
-  priv = get_private (self);
-  if (set_uint (self, PROP_SEND_BUFFER_SIZE, &priv->options.send_buffer_size, send_buffer_size))
-    foreach_lane (self, update_send_buffer_size);
-}
-
-/**
- * es_endpoint_get_broadcast: (get-property broadcast)
- * @self: an endpoint
- *
- * Gets [property@Endpoint:broadcast].
- *
- * Returns: %TRUE if messages may be sent to broadcast addresses
- */
-gboolean
-es_endpoint_get_broadcast (EsEndpoint *self)
-{
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
-
-  return get_private (self)->options.broadcast;
-}
-
-/**
- * es_endpoint_set_broadcast: (set-property broadcast)
- * @self: an endpoint
- * @broadcast: whether messages may be sent to broadcast addresses
- *
- * Sets [property@Endpoint:broadcast]. Acts at once.
- */
-void
-es_endpoint_set_broadcast (EsEndpoint *self,
-                           gboolean broadcast)
-{
-  EsEndpointPrivate *priv;
-
-  g_return_if_fail (ES_IS_ENDPOINT (self));
-
-  priv = get_private (self);
-  if (set_boolean (self, PROP_BROADCAST, &priv->options.broadcast, broadcast))
-    foreach_lane (self, update_broadcast);
-}
-
-/**
- * es_endpoint_get_multicast_ttl: (get-property multicast-ttl)
- * @self: an endpoint
- *
- * Gets [property@Endpoint:multicast-ttl].
- *
- * Returns: how many networks a message may travel through
- */
-guint
-es_endpoint_get_multicast_ttl (EsEndpoint *self)
-{
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), 0);
-
-  return get_private (self)->options.multicast_ttl;
-}
-
-/**
- * es_endpoint_set_multicast_ttl: (set-property multicast-ttl)
- * @self: an endpoint
- * @multicast_ttl: how many networks a message may travel through, at most 255
- *
- * Sets [property@Endpoint:multicast-ttl]. Acts at once.
- */
-void
-es_endpoint_set_multicast_ttl (EsEndpoint *self,
-                               guint multicast_ttl)
-{
-  EsEndpointPrivate *priv;
-
-  g_return_if_fail (ES_IS_ENDPOINT (self));
-  g_return_if_fail (multicast_ttl <= 255);
-
-  priv = get_private (self);
-  if (set_uint (self, PROP_MULTICAST_TTL, &priv->options.multicast_ttl, multicast_ttl))
-    foreach_lane (self, update_multicast_ttl);
-}
-
-/**
- * es_endpoint_get_multicast_loopback: (get-property multicast-loopback)
- * @self: an endpoint
- *
- * Gets [property@Endpoint:multicast-loopback].
- *
- * Returns: %TRUE if messages come to members on this host
- */
-gboolean
-es_endpoint_get_multicast_loopback (EsEndpoint *self)
-{
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
-
-  return get_private (self)->options.multicast_loopback;
-}
-
-/**
- * es_endpoint_set_multicast_loopback: (set-property multicast-loopback)
- * @self: an endpoint
- * @multicast_loopback: whether messages are to come to members on this host
- *
- * Sets [property@Endpoint:multicast-loopback]. Acts at once.
- */
-void
-es_endpoint_set_multicast_loopback (EsEndpoint *self,
-                                    gboolean multicast_loopback)
-{
-  EsEndpointPrivate *priv;
-
-  g_return_if_fail (ES_IS_ENDPOINT (self));
-
-  priv = get_private (self);
-  if (set_boolean (self, PROP_MULTICAST_LOOPBACK, &priv->options.multicast_loopback,
-                   multicast_loopback))
-    foreach_lane (self, update_multicast_loopback);
 }

@@ -50,6 +50,9 @@ typedef struct
   const EsRateRule *rate_rule; /* (borrowed) (nullable) */
 } EsLaneConfig;
 
+typedef void (*EsLaneVisitFunc) (EsLane *lane,
+                                 gpointer data);
+
 EsLane *es_lane_new (const EsLaneConfig *config,
                      const EsLaneFuncs *funcs,
                      GObject *owner,

@@ -89,7 +89,7 @@ es_roster_ref_first_lane (EsRoster *self)
 /* Calls a function, under the lock, for each lane that is at work. Thread-safe. */
 void
 es_roster_foreach_lane (EsRoster *self,
-                        void (*func) (EsLane *lane, gpointer data),
+                        EsLaneVisitFunc func,
                         gpointer data)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);

@@ -21,7 +21,7 @@ void es_roster_dismiss_crew (EsRoster *self,
 EsLane *es_roster_ref_first_lane (EsRoster *self);
 
 void es_roster_foreach_lane (EsRoster *self,
-                             void (*func) (EsLane *lane, gpointer data),
+                             EsLaneVisitFunc func,
                              gpointer data);
 
 void es_roster_add_stats (EsRoster *self,
