@@ -8,8 +8,6 @@
 
 #include <easyservers.h>
 
-#include <glib-unix.h>
-
 static void
 echo_message (EsEndpoint *server,
               GBytes *message,
@@ -35,13 +33,6 @@ count_aloud (EsJob *job, EsEndpoint *server, gpointer user_data)
 }
 
 static gboolean
-quit (gpointer server)
-{
-  es_endpoint_quit (server);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
 run (guint16 port, guint seconds, GError **error)
 {
   g_autoptr (EsUdpServer) server = es_udp_server_new_with_handler (port, echo_message, NULL, NULL);
@@ -54,8 +45,7 @@ run (guint16 port, guint seconds, GError **error)
   if (job == NULL)
     return FALSE;
 
-  g_unix_signal_add (SIGINT, quit, server);
-  g_unix_signal_add (SIGTERM, quit, server);
+  es_endpoint_set_quit_on_signals (endpoint, TRUE);
   g_print ("Listening on port %u, Ctrl-C ends\n", es_udp_server_get_port (server));
   return es_endpoint_run (endpoint, error);
 }

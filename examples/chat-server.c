@@ -22,8 +22,6 @@
 
 #include <easyservers.h>
 
-#include <glib-unix.h>
-
 #include <locale.h>
 #include <string.h>
 
@@ -315,13 +313,6 @@ chat_open (Chat *self, GError **error)
 }
 
 static gboolean
-quit (gpointer server)
-{
-  es_endpoint_quit (server);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
 chat_run (Chat *self, GError **error)
 {
   g_autoptr (GBytes) ping = g_bytes_new_static ("PING", 4);
@@ -335,8 +326,7 @@ chat_run (Chat *self, GError **error)
   if (!es_endpoint_start (ES_ENDPOINT (self->server), error))
     return FALSE;
 
-  g_unix_signal_add (SIGINT, quit, self->server);
-  g_unix_signal_add (SIGTERM, quit, self->server);
+  es_endpoint_set_quit_on_signals (ES_ENDPOINT (self->server), TRUE);
   g_print ("Listening on port %u\n", es_udp_server_get_port (self->server));
   return es_endpoint_run (ES_ENDPOINT (self->server), error);
 }

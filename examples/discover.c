@@ -9,8 +9,6 @@
 
 #include <easyservers.h>
 
-#include <glib-unix.h>
-
 #include <locale.h>
 
 #define GROUP "239.255.77.77"
@@ -58,8 +56,7 @@ offer (Discovery *self, GError **error)
       !es_endpoint_join_multicast (endpoint, group, self->interface, error))
     return FALSE;
 
-  g_unix_signal_add (SIGINT, quit, server);
-  g_unix_signal_add (SIGTERM, quit, server);
+  es_endpoint_set_quit_on_signals (endpoint, TRUE);
   g_print ("Listening on port %u, Ctrl-C ends\n", es_udp_server_get_port (server));
   return es_endpoint_run (endpoint, error);
 }
@@ -94,8 +91,7 @@ find (Discovery *self, GError **error)
       !es_endpoint_send_text (endpoint, QUESTION, group, error))
     return FALSE;
 
-  g_unix_signal_add (SIGINT, quit, client);
-  g_unix_signal_add (SIGTERM, quit, client);
+  es_endpoint_set_quit_on_signals (endpoint, TRUE);
   g_timeout_add (PATIENCE_MS, quit, client);
   return es_endpoint_run (endpoint, error) && self->n_found > 0;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-
 /* Answers every message with the message itself: echo-server [PORT] */
 
 #include <easyservers.h>
@@ -24,6 +23,7 @@ main (int argc, char **argv)
   if (argc > 1 && g_ascii_string_to_unsigned (argv[1], 10, 0, G_MAXUINT16, &port, &error))
     es_udp_server_set_port (server, port);
   g_signal_connect (server, "message-received", G_CALLBACK (on_message_received), NULL);
+  es_endpoint_set_quit_on_signals (ES_ENDPOINT (server), TRUE);
   if (error == NULL && es_endpoint_start (ES_ENDPOINT (server), &error))
     {
       g_print ("Listening on port %u\n", es_udp_server_get_port (server));

@@ -6,6 +6,7 @@
 
 #include "es-address.h"
 #include "es-home.h"
+#include "es-interrupt.h"
 #include "es-job-list.h"
 #include "es-marshal.h"
 #include "es-roster.h"
@@ -79,7 +80,8 @@ typedef struct
   /* The endpoint's context only. */
   EsSocketOptions options;
   gboolean is_paused;
-  GPtrArray *handlers; /* (owned) of EsHandler, the last one in use */
+  EsInterrupt *interrupt; /* (owned) (nullable) */
+  GPtrArray *handlers;    /* (owned) of EsHandler, the last one in use */
 
   /* Set in the endpoint's context, read in any thread that delivers. */
   EsHandler *handler; /* (borrowed) (nullable) */
@@ -111,6 +113,7 @@ typedef enum
   PROP_RUNNING = 1,
   PROP_LOCAL_ADDRESS,
   PROP_PAUSED,
+  PROP_QUIT_ON_SIGNALS,
   PROP_THREADED,
   PROP_MAX_THREADS,
   PROP_MAX_MESSAGE_SIZE,
@@ -535,6 +538,7 @@ es_endpoint_dispose (GObject *object)
       request_stop (self);
       return;
     }
+  g_clear_pointer (&priv->interrupt, es_interrupt_free);
   stop_here (self);
   es_job_list_detach (priv->jobs);
   es_job_list_end (priv->jobs);
@@ -604,6 +608,9 @@ es_endpoint_get_property (GObject *object,
     case PROP_PAUSED:
       g_value_set_boolean (value, es_endpoint_get_paused (self));
       break;
+    case PROP_QUIT_ON_SIGNALS:
+      g_value_set_boolean (value, es_endpoint_get_quit_on_signals (self));
+      break;
     case PROP_THREADED:
       g_value_set_boolean (value, es_endpoint_get_threaded (self));
       break;
@@ -630,6 +637,9 @@ es_endpoint_set_property (GObject *object,
     {
     case PROP_PAUSED:
       es_endpoint_set_paused (self, g_value_get_boolean (value));
+      break;
+    case PROP_QUIT_ON_SIGNALS:
+      es_endpoint_set_quit_on_signals (self, g_value_get_boolean (value));
       break;
     case PROP_THREADED:
       es_endpoint_set_threaded (self, g_value_get_boolean (value));
@@ -698,6 +708,22 @@ install_state_properties (GObjectClass *object_class)
    * Whether messages may be sent to broadcast addresses (socket(7), SO_BROADCAST). Acts at once.
    */
   properties[PROP_BROADCAST] = g_param_spec_boolean ("broadcast", NULL, NULL, FALSE, flags);
+}
+
+static void
+install_signal_properties (GObjectClass *object_class)
+{
+  /**
+   * EsEndpoint:quit-on-signals: (getter get_quit_on_signals) (setter set_quit_on_signals)
+   *
+   * Whether the signals that ask a process to end, SIGINT and SIGTERM (signal(7)), end
+   * [method@Endpoint.run]: one that comes before that ends the next run at once. They then do
+   * nothing else, so that the program can end in its own way. Set it in the thread that runs the
+   * endpoint. Acts at once.
+   */
+  properties[PROP_QUIT_ON_SIGNALS] =
+    g_param_spec_boolean ("quit-on-signals", NULL, NULL, FALSE,
+                          G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 }
 
 static void
@@ -860,6 +886,7 @@ es_endpoint_class_init (EsEndpointClass *klass)
   es_endpoint_class_get_private (klass)->deliver = es_endpoint_real_deliver;
 
   install_state_properties (object_class);
+  install_signal_properties (object_class);
   install_delivery_properties (object_class);
   install_buffer_properties (object_class);
   install_multicast_properties (object_class);
@@ -1229,6 +1256,54 @@ es_endpoint_quit (EsEndpoint *self)
   priv->is_quitting = TRUE;
   context = es_home_ref_context (priv->home);
   g_main_context_wakeup (context);
+}
+
+/**
+ * es_endpoint_get_quit_on_signals: (get-property quit-on-signals)
+ * @self: an endpoint
+ *
+ * Gets [property@Endpoint:quit-on-signals].
+ *
+ * Returns: whether the process's signals end the endpoint's run
+ */
+gboolean
+es_endpoint_get_quit_on_signals (EsEndpoint *self)
+{
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
+
+  return get_private (self)->interrupt != NULL;
+}
+
+static void
+quit_run (gpointer data)
+{
+  es_endpoint_quit (data);
+}
+
+/**
+ * es_endpoint_set_quit_on_signals: (set-property quit-on-signals)
+ * @self: an endpoint
+ * @quit_on_signals: whether the process's signals are to end the endpoint's run
+ *
+ * Sets [property@Endpoint:quit-on-signals]. Acts at once.
+ */
+void
+es_endpoint_set_quit_on_signals (EsEndpoint *self,
+                                 gboolean quit_on_signals)
+{
+  EsEndpointPrivate *priv;
+  g_autoptr (GMainContext) context = NULL;
+
+  g_return_if_fail (ES_IS_ENDPOINT (self));
+
+  priv = get_private (self);
+  if ((priv->interrupt != NULL) == !!quit_on_signals)
+    return;
+  g_clear_pointer (&priv->interrupt, es_interrupt_free);
+  context = es_home_ref_context (priv->home);
+  if (quit_on_signals)
+    priv->interrupt = es_interrupt_new (context, quit_run, self);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_QUIT_ON_SIGNALS]);
 }
 
 /**

@@ -2,6 +2,7 @@
 
 #include "es-test.h"
 
+#include <signal.h>
 #include <string.h>
 
 /* A server that keeps a record of who was called. */
@@ -1625,6 +1626,7 @@ test_endpoint_has_properties (void)
   g_test_summary ("Properties can be set and read, and tell of a change, not of a repetition.");
 
   assert_uint_property ("paused", TRUE);
+  assert_uint_property ("quit-on-signals", TRUE);
   assert_uint_property ("threaded", TRUE);
   assert_uint_property ("broadcast", TRUE);
   assert_uint_property ("max-threads", 1);
@@ -1632,6 +1634,28 @@ test_endpoint_has_properties (void)
   assert_uint_property ("max-message-size", 0);
   assert_uint_property ("receive-buffer-size", 1);
   assert_uint_property ("send-buffer-size", 1);
+}
+
+static void
+test_endpoint_quits_on_signals (void)
+{
+  const int numbers[] = { SIGINT, SIGTERM };
+  g_autoptr (EsUdpServer) server = es_udp_server_new (0);
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("Where it is asked for, SIGINT and SIGTERM end a run, each run anew.");
+
+  es_endpoint_set_quit_on_signals (ES_ENDPOINT (server), TRUE);
+  es_endpoint_set_quit_on_signals (ES_ENDPOINT (server), TRUE);
+  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
+    {
+      g_assert_no_errno (kill (getpid (), numbers[i]));
+      g_assert_true (es_endpoint_run (ES_ENDPOINT (server), &error));
+      g_assert_no_error (error);
+      g_assert_false (es_endpoint_is_running (ES_ENDPOINT (server)));
+    }
+  es_endpoint_set_quit_on_signals (ES_ENDPOINT (server), FALSE);
+  g_assert_false (es_endpoint_get_quit_on_signals (ES_ENDPOINT (server)));
 }
 
 static void
@@ -1755,6 +1779,9 @@ test_endpoint_refuses_strangers_properties (void)
     {
       es_test_assert_critical (es_endpoint_get_paused (none[i]), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_set_paused (none[i], TRUE), "ES_IS_ENDPOINT (self)");
+      es_test_assert_critical (es_endpoint_get_quit_on_signals (none[i]), "ES_IS_ENDPOINT (self)");
+      es_test_assert_critical (es_endpoint_set_quit_on_signals (none[i], TRUE),
+                               "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_get_threaded (none[i]), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_set_threaded (none[i], TRUE), "ES_IS_ENDPOINT (self)");
       es_test_assert_critical (es_endpoint_get_max_threads (none[i]), "ES_IS_ENDPOINT (self)");
@@ -1913,6 +1940,7 @@ add_property_tests (void)
 {
   g_test_add_func ("/endpoint/has-defaults", test_endpoint_has_defaults);
   g_test_add_func ("/endpoint/has-properties", test_endpoint_has_properties);
+  g_test_add_func ("/endpoint/quits-on-signals", test_endpoint_quits_on_signals);
   g_test_add_func ("/endpoint/has-accessors", test_endpoint_has_accessors);
   g_test_add_func ("/endpoint/tells-granted-buffers", test_endpoint_tells_granted_buffers);
   g_test_add_func ("/endpoint/needs-leave-to-broadcast", test_endpoint_needs_leave_to_broadcast);

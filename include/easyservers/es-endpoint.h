@@ -120,6 +120,13 @@ ES_API
 void es_endpoint_quit (EsEndpoint *self);
 
 ES_API
+gboolean es_endpoint_get_quit_on_signals (EsEndpoint *self);
+
+ES_API
+void es_endpoint_set_quit_on_signals (EsEndpoint *self,
+                                      gboolean quit_on_signals);
+
+ES_API
 gboolean es_endpoint_send (EsEndpoint *self,
                            GBytes *message,
                            GSocketAddress *address,
