@@ -147,16 +147,18 @@ class Stream:
 
     def run(self, load, server, seconds):
         sent = load.ask(seconds)
-        received = 0
+        received, late = 0, 0
         while server.can_read(STREAM_SILENCE):
             said = json.loads(server.read_line())
             received += said["messages"]
+            late = max(late, said.get("tick_p99", 0))
             if said["bytes"] != said["messages"] * 64:
                 raise ValueError(f"{server.command} received other messages than were sent")
         return {
             "rate": received / sent["seconds"],
             "sent": sent["messages"] / sent["seconds"],
             "lost": sent["messages"] - received,
+            "tick": late,
         }
 
     warm_up = run

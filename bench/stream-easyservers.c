@@ -3,7 +3,8 @@
 /* A one-way stream by es_endpoint_send_many() to a handler of message-received:
  * stream-easyservers receive | send PORT
  *
- * Both do and print what those of stream-sendto do. */
+ * Both do and print what those of stream-sendto do. The receiver adds how a timer of 10 ms in the
+ * same context kept its time under the stream: the 99th percentile of its intervals. */
 
 #include <easyservers.h>
 
@@ -14,12 +15,19 @@
 #define MESSAGE_SIZE 64
 #define N_MESSAGES 512
 #define SILENCE_MSEC 100
+#define TICK_MSEC 10
+#define MAX_TICKS 65536
 
 typedef struct
 {
   guint64 n_messages;
   guint64 n_bytes;
   guint64 n_before; /* messages at the last look */
+
+  gint64 last_tick;      /* monotonic microseconds */
+  guint64 n_before_tick; /* messages at the last tick */
+  guint n_ticks;
+  int ticks[MAX_TICKS]; /* intervals in which messages came, in microseconds */
 } Count;
 
 static void
@@ -36,15 +44,50 @@ count_message (EsEndpoint *server,
 }
 
 static gboolean
+tick (gpointer user_data)
+{
+  Count *count = user_data;
+  gint64 now = g_get_monotonic_time ();
+
+  if (count->n_messages != count->n_before_tick && count->n_ticks < MAX_TICKS)
+    count->ticks[count->n_ticks++] = now - count->last_tick;
+  count->n_before_tick = count->n_messages;
+  count->last_tick = now;
+  return G_SOURCE_CONTINUE;
+}
+
+static int
+compare_ticks (gconstpointer a,
+               gconstpointer b)
+{
+  return *(const int *) a - *(const int *) b;
+}
+
+static double
+get_p99_msec (Count *count)
+{
+  qsort (count->ticks, count->n_ticks, sizeof *count->ticks, compare_ticks);
+  return count->n_ticks > 0 ? count->ticks[count->n_ticks * 99 / 100] / 1e3 : 0;
+}
+
+static void
+begin_anew (Count *count)
+{
+  count->n_messages = count->n_bytes = count->n_before_tick = 0;
+  count->n_ticks = 0;
+}
+
+static gboolean
 tell_end (gpointer user_data)
 {
   Count *count = user_data;
 
   if (count->n_messages > 0 && count->n_messages == count->n_before)
     {
-      g_print ("{\"messages\": %" G_GUINT64_FORMAT ", \"bytes\": %" G_GUINT64_FORMAT "}\n",
-               count->n_messages, count->n_bytes);
-      *count = (Count){ 0 };
+      g_print ("{\"messages\": %" G_GUINT64_FORMAT ", \"bytes\": %" G_GUINT64_FORMAT
+               ", \"tick_p99\": %.3f}\n",
+               count->n_messages, count->n_bytes, get_p99_msec (count));
+      begin_anew (count);
     }
   count->n_before = count->n_messages;
   return G_SOURCE_CONTINUE;
@@ -54,11 +97,12 @@ static gboolean
 receive (GError **error)
 {
   g_autoptr (EsUdpServer) server = es_udp_server_new (0);
-  Count count = { 0 };
+  g_autofree Count *count = g_new0 (Count, 1);
 
   es_udp_server_set_address (server, "127.0.0.1");
-  g_signal_connect (server, "message-received", G_CALLBACK (count_message), &count);
-  g_timeout_add (SILENCE_MSEC, tell_end, &count);
+  g_signal_connect (server, "message-received", G_CALLBACK (count_message), count);
+  g_timeout_add (SILENCE_MSEC, tell_end, count);
+  g_timeout_add (TICK_MSEC, tick, count);
   if (!es_endpoint_start (ES_ENDPOINT (server), error))
     return FALSE;
   g_print ("Listening on port %u\n", es_udp_server_get_port (server));
