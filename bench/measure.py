@@ -4,11 +4,15 @@
 import ctypes
 import json
 import os
+import re
 import select
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
+
+import names
 
 EXIT_ABSENT = 77
 PATIENCE = 30
@@ -184,6 +188,50 @@ class Peers:
         return {
             "ns": cost * 1e9 / said["messages"],
             "rate": said["messages"] / said["seconds"],
+        }
+
+    warm_up = run
+
+
+class Queries:
+    """The queries that dnsperf keeps under way."""
+
+    def __init__(self):
+        self.file = tempfile.NamedTemporaryFile("w", prefix="queries-")
+        self.file.write(names.write_queries())
+        self.file.flush()
+
+    def stop(self):
+        self.file.close()
+
+
+class Dns:
+    """dnsperf as 16 clients, who have so many queries under way together."""
+
+    def __init__(self, under_way=100):
+        self.options = ["-c", "16", "-q", str(under_way), "-t", "1"]
+
+    def begin(self, programs, server):
+        if shutil.which("dnsperf") is None:
+            raise Absent("dnsperf")
+        return Queries()
+
+    def run(self, queries, server, seconds):
+        command = ["dnsperf", "-s", "127.0.0.1", "-p", server.port, "-d", queries.file.name]
+        # In less time than that it may not get a single answer.
+        command += ["-l", str(max(seconds, 0.02)), *self.options]
+        before = server.read_cpu_seconds()
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, preexec_fn=settle_in(LOAD_CORES)
+        )
+        cost = server.read_cpu_seconds() - before
+        said = dict(re.findall(r"^  ([A-Z][a-z ]*)(?: \(s\))?: +([0-9.]+)", done.stdout, re.MULTILINE))
+        if re.search(r"codes: .*(SERVFAIL|REFUSED|FORMERR|NOTIMP)", done.stdout):
+            raise ValueError(f"{server.command} gave wrong answers: {done.stdout}")
+        return {
+            "ns": cost * 1e9 / int(said["Queries completed"]),
+            "rate": float(said["Queries per second"]),
+            "lost": int(said["Queries lost"]),
         }
 
     warm_up = run

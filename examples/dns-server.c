@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Serves the names in a file like /etc/hosts by DNS: dns-server --hosts FILE [--port N] [--workers N]
+/* Serves the names in a file like /etc/hosts: dns-server --hosts FILE [--port N] [--workers N]
  *
- * The file is read again on SIGHUP. Where systemd hands over a socket, that is the one to listen at.
+ * The protocol is DNS, by UDP alone. The file is read again on SIGHUP. Where systemd hands over a
+ * socket, that is the one to listen at.
  */
 
 #include "dns-message.h"
@@ -21,8 +22,8 @@ static int port = 53;
 static int n_workers = 1;
 
 static const GOptionEntry options[] = {
-  { "hosts", 'f', 0, G_OPTION_ARG_FILENAME, &hosts_file, "Serve the names in this file, which is like /etc/hosts", "FILE" },
-  { "port", 'p', 0, G_OPTION_ARG_INT, &port, "Listen on this UDP port (53); 0: on any that is free", "N" },
+  { "hosts", 'f', 0, G_OPTION_ARG_FILENAME, &hosts_file, "Serve the names in this file", "FILE" },
+  { "port", 'p', 0, G_OPTION_ARG_INT, &port, "Listen on this port (53); 0: on any free one", "N" },
   { "workers", 'w', 0, G_OPTION_ARG_INT, &n_workers, "Answer in so many threads (1)", "N" },
   G_OPTION_ENTRY_NULL
 };
@@ -37,10 +38,9 @@ add_line (GHashTable *to, char *line, guint number)
 {
   const char *word = strtok (line, " \t\r");
   g_autoptr (GInetAddress) address = word != NULL ? g_inet_address_new_from_string (word) : NULL;
-  gboolean is_canonical = TRUE;
 
-  for (word = strtok (NULL, " \t\r"); word != NULL; word = strtok (NULL, " \t\r"), is_canonical = FALSE)
-    if (address == NULL || !dns_names_add (to, word, address, is_canonical))
+  for (gboolean is_first = TRUE; (word = strtok (NULL, " \t\r")) != NULL; is_first = FALSE)
+    if (address == NULL || !dns_names_add (to, word, address, is_first))
       g_printerr ("%s:%u: %s is no name, or its address is none\n", hosts_file, number, word);
 }
 
@@ -69,34 +69,28 @@ read_hosts (gpointer unused)
   old_names = names;
   names = g_steal_pointer (&new_names);
   g_rw_lock_writer_unlock (&lock);
-  g_print ("Read %s\n", hosts_file);
+  if (old_names != NULL)
+    g_print ("Read %s again\n", hosts_file);
   return G_SOURCE_CONTINUE;
 }
 
 static void
-answer_query (EsEndpoint *server, GBytes *query, GSocketAddress *address, EsSendFunc send, gpointer user_data)
+on_query (EsEndpoint *server, GBytes *query, GSocketAddress *asker, EsSendFunc send, gpointer data)
 {
   guint8 answer[DNS_MAX_ANSWER];
   gsize size = 0;
-  const guint8 *data = g_bytes_get_data (query, &size);
+  const guint8 *bytes = g_bytes_get_data (query, &size);
   g_autoptr (GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new (&lock);
 
-  size = dns_answer (names, data, size, answer);
+  size = dns_answer (names, bytes, size, answer);
   if (size > 0)
-    es_endpoint_send_data (server, answer, size, address, NULL);
-}
-
-static gboolean
-quit (gpointer server)
-{
-  es_endpoint_quit (server);
-  return G_SOURCE_CONTINUE;
+    es_endpoint_send_data (server, answer, size, asker, NULL);
 }
 
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GOptionContext) context = g_option_context_new ("- serve the names in a hosts file by DNS");
+  g_autoptr (GOptionContext) context = g_option_context_new ("- serve the names in a hosts file");
   g_autoptr (EsUdpServer) server = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -113,12 +107,11 @@ main (int argc, char **argv)
   if (server == NULL)
     server = es_udp_server_new (port);
   es_udp_server_set_workers (server, n_workers);
-  es_endpoint_set_message_func (ES_ENDPOINT (server), answer_query, NULL, NULL);
+  es_endpoint_set_quit_on_signals (ES_ENDPOINT (server), TRUE);
+  es_endpoint_set_message_func (ES_ENDPOINT (server), on_query, NULL, NULL);
   if (names != NULL && es_endpoint_start (ES_ENDPOINT (server), &error))
     {
       g_unix_signal_add (SIGHUP, read_hosts, NULL);
-      g_unix_signal_add (SIGINT, quit, server);
-      g_unix_signal_add (SIGTERM, quit, server);
       g_print ("Listening on port %u\n", es_udp_server_get_port (server));
       es_endpoint_run (ES_ENDPOINT (server), &error);
     }
