@@ -2,10 +2,10 @@
 
 /* Answers DNS queries (RFC 1035) from a table of names, as the authority for all that there are.
  *
- * A name is kept as messages have it, labels after their lengths, which is a string: the root's empty
- * label ends it. In lower case it is the key of the table; a length, at most 63, is no capital letter.
- * The value is the name's records, one after the other as answers have them: each begins with a
- * pointer to the name that was asked for, which keeps its case that way.
+ * A name is kept as messages have it, labels after their lengths, which is a string: the root's
+ * empty label ends it. In lower case it is the key of the table; a length, at most 63, is no
+ * capital letter. The value is the name's records, one after the other as answers have them: each
+ * begins with a pointer to the name that was asked for, which keeps its case that way.
  */
 
 #include "dns-message.h"
@@ -36,9 +36,10 @@ typedef struct
 } Answer;
 
 /* The root's, whose last number says how long to remember what is not there (RFC 2308). */
-static const guint8 soa[] = { 0, 0, ns_t_soa, 0, ns_c_in, TTL, 0, 22, 0, 0, 0, 0, 0, 1, TTL, TTL, TTL, TTL };
+static const guint8 soa[] = { 0, 0, ns_t_soa, 0, ns_c_in, TTL, 0, 22,
+                              0, 0, 0, 0, 0, 1, TTL, TTL, TTL, TTL };
 
-/* Adds a record that is not there yet. An address has one name, the first, as gethostbyaddr() has it. */
+/* Adds a record that is not there yet. An address has one name, as gethostbyaddr() has it. */
 static gboolean
 add_record (GHashTable *names, const char *name, guint8 type, gconstpointer data, guint8 size)
 {
@@ -67,19 +68,20 @@ add_record (GHashTable *names, const char *name, guint8 type, gconstpointer data
 GHashTable *
 dns_names_new (void)
 {
-  GHashTable *names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_byte_array_unref);
+  GDestroyNotify unref = (GDestroyNotify) g_byte_array_unref;
+  GHashTable *names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, unref);
 
   g_hash_table_insert (names, g_strdup (""), g_byte_array_new ());
   add_record (names, ".", ns_t_soa, soa + HEAD_SIZE - 1, sizeof soa - HEAD_SIZE + 1);
   return names;
 }
 
-/* Gives a name an address and, if that is its canonical name, the address the name. FALSE: it is none. */
+/* Gives a name an address and, if it is the first there, the address the name. FALSE: none. */
 gboolean
-dns_names_add (GHashTable *names, const char *name, GInetAddress *address, gboolean is_canonical)
+dns_names_add (GHashTable *names, const char *name, GInetAddress *ip, gboolean is_first)
 {
-  const guint8 *bytes = g_inet_address_to_bytes (address);
-  gsize size = g_inet_address_get_native_size (address);
+  const guint8 *bytes = g_inet_address_to_bytes (ip);
+  gsize size = g_inet_address_get_native_size (ip);
   g_autoptr (GString) reverse = g_string_new (NULL);
   guint8 wire[NS_MAXCDNAME];
 
@@ -92,10 +94,10 @@ dns_names_add (GHashTable *names, const char *name, GInetAddress *address, gbool
       g_string_append_printf (reverse, "%x.%x.", bytes[i] & 15, bytes[i] >> 4);
   g_string_append (reverse, size == 4 ? "in-addr.arpa" : "ip6.arpa");
   ns_name_pton (name, wire, sizeof wire);
-  return !is_canonical || add_record (names, reverse->str, ns_t_ptr, wire, strlen ((char *) wire) + 1);
+  return !is_first || add_record (names, reverse->str, ns_t_ptr, wire, strlen ((char *) wire) + 1);
 }
 
-/* Reads a query: where the question ends, and OPT, whose type stays 0 if there is none (RFC 6891). */
+/* Reads where the question ends, and OPT, whose type stays 0 if there is none (RFC 6891). */
 static int
 read_query (const guint8 *data, gsize size, gsize *question_end, ns_rr *opt)
 {
@@ -142,7 +144,7 @@ resolve (Answer *self, GHashTable *names)
   gsize name_end = self->size - NS_QFIXEDSZ;
   guint type = ns_get16 (self->data + name_end);
   guint class = ns_get16 (self->data + name_end + 2);
-  char key[NS_MAXCDNAME] = "";
+  char key[NS_MAXCDNAME];
   const GByteArray *records;
 
   if (type == ns_t_opt || (type >= FIRST_META && type < ns_t_any))
@@ -151,9 +153,9 @@ resolve (Answer *self, GHashTable *names)
     return ns_r_refused;
 
   self->data[2] |= class == ns_c_in ? IS_AUTHORITATIVE : 0;
-  /* A NUL inside becomes a space, which no name of ours has. */
-  for (gsize i = NS_HFIXEDSZ; i < name_end - 1; i++)
-    key[i - NS_HFIXEDSZ] = self->data[i] == '\0' ? ' ' : g_ascii_tolower (self->data[i]);
+  /* With a NUL inside, the key ends within a label, as none of ours does. */
+  for (gsize i = NS_HFIXEDSZ; i < name_end; i++)
+    key[i - NS_HFIXEDSZ] = g_ascii_tolower (self->data[i]);
   records = g_hash_table_lookup (names, key);
   for (guint at = 0, size; records != NULL && at < records->len; at += size)
     {
@@ -166,7 +168,7 @@ resolve (Answer *self, GHashTable *names)
   return records != NULL ? ns_r_noerror : ns_r_nxdomain;
 }
 
-/* Writes the answer to a query, at most DNS_MAX_ANSWER bytes, and returns its size: 0 for silence. */
+/* Writes the answer to a query, and returns its size. 0: there is nothing to be said. */
 gsize
 dns_answer (GHashTable *names, const guint8 *query, gsize size, guint8 *answer)
 {
@@ -191,7 +193,8 @@ dns_answer (GHashTable *names, const guint8 *query, gsize size, guint8 *answer)
   answer[3] = rcode & 15;
   if (opt.type == ns_t_opt)
     {
-      const guint8 ours[] = { 0, 0, ns_t_opt, DNS_MAX_ANSWER >> 8, 0, rcode >> 4, 0, opt.ttl >> 8 & KNOWS_DNSSEC, 0, 0, 0 };
+      const guint8 ours[] = { 0, 0, ns_t_opt, DNS_MAX_ANSWER >> 8, 0, rcode >> 4,
+                              0, opt.ttl >> 8 & KNOWS_DNSSEC, 0, 0, 0 };
 
       self.limit += OPT_SIZE;
       append (&self, ns_s_ar, ours, OPT_SIZE);

@@ -10,5 +10,5 @@
 #define DNS_MAX_ANSWER 4096
 
 GHashTable *dns_names_new (void);
-gboolean dns_names_add (GHashTable *names, const char *name, GInetAddress *address, gboolean is_canonical);
+gboolean dns_names_add (GHashTable *names, const char *name, GInetAddress *ip, gboolean is_first);
 gsize dns_answer (GHashTable *names, const guint8 *query, gsize size, guint8 *answer);
