@@ -18,9 +18,10 @@ typedef struct
                       gboolean *is_adopted,
                       GError **error);
 
-  /* Adds to what each lane is to be like. (nullable) */
-  void (*configure) (EsEndpoint *self,
-                     EsLaneConfig *config);
+  /* Adds to what each lane is to be like, or says what is wrong with it. (nullable) */
+  gboolean (*configure) (EsEndpoint *self,
+                         EsLaneConfig *config,
+                         GError **error);
 
   /* Whether so many bytes may be sent to an address, in any thread, if the endpoint is limited. */
   gboolean (*may_send) (EsEndpoint *self,
@@ -92,6 +93,16 @@ void es_endpoint_call (EsEndpoint *self,
 void es_endpoint_run_burst (EsEndpoint *self,
                             void (*func) (gpointer data),
                             gpointer data);
+
+/* (transfer full) The lane that has a session with an address, where another one has than that
+ * which a send would take (transfer full). Thread-safe. */
+EsLane *es_endpoint_prefer_private (EsEndpoint *self,
+                                    EsLane *lane,
+                                    GSocketAddress *address);
+
+/* (transfer full) (nullable) The session with a peer, or for NULL with the server. Thread-safe. */
+EsSession *es_endpoint_lookup_session (EsEndpoint *self,
+                                       GSocketAddress *address);
 
 /* (transfer full) Keeps the endpoint from being started by another thread. */
 GMutexLocker *es_endpoint_lock_start (EsEndpoint *self);

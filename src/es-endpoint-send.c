@@ -218,6 +218,8 @@ es_endpoint_send_many (EsEndpoint *self,
   if (n_messages == 0)
     return 0;
   lane = es_endpoint_ref_sending_lane (self, &problem);
+  if (lane != NULL)
+    lane = es_endpoint_prefer_private (self, g_steal_pointer (&lane), address);
   n_sendable = lane != NULL
                  ? count_sendable (self, messages, MIN (n_messages, G_MAXINT), address, &problem)
                  : 0;

@@ -291,12 +291,13 @@ make_crew (EsEndpoint *self,
     .max_message_size = priv->max_message_size,
     .origin = name_crew (),
     .n_pool_threads = priv->threaded ? MAX (1, priv->max_threads / sockets->len) : 0,
+    .n_lanes = sockets->len,
   };
 
   priv->is_alone = sockets->len == 1 && !priv->threaded;
   read_debug_switches (&config);
-  if (priv->vtable->configure != NULL)
-    priv->vtable->configure (self, &config);
+  if (priv->vtable->configure != NULL && !priv->vtable->configure (self, &config, error))
+    return NULL;
   return es_crew_new (sockets, &config, &lane_funcs, G_OBJECT (self), context, error);
 }
 

@@ -42,6 +42,9 @@
 /* More than a lane takes to begin with, most of it for what is read in one batch. */
 #define ENOUGH_MEMORY (6 * 1024 * 1024)
 
+/* So many messages are encrypted before they leave together, as a train at the most. */
+#define MAX_ENCRYPTED 64
+
 /* The clock is asked after so many messages. */
 #define N_PER_CLOCK 8
 
@@ -64,6 +67,7 @@ struct _EsLane
   gpointer receiver;                         /* (borrowed) what deliver takes */
   EsPool *pool;                              /* (owned) (nullable) */
   EsOutbox *outbox;                          /* (owned) has a lock of its own */
+  EsDtls *dtls;                              /* (owned) (nullable) has its own locks */
   GSocketAddress *local_address;             /* (owned) (nullable) */
   GSocketAddress *remote_address;            /* (owned) (nullable) the connected server's */
   guint64 n_dropped_before;
@@ -77,6 +81,7 @@ struct _EsLane
   GQueue aside;            /* of (owned) EsAside, read before their turn, to be delivered next */
   GSource *source;         /* (owned) (nullable) */
   GSource *outbox_source;  /* (owned) (nullable) */
+  GSource *dtls_source;    /* (owned) (nullable) */
   gpointer poll;           /* (nullable) the source's watch */
   GIOCondition events;
   gboolean is_dispatching;
@@ -114,6 +119,9 @@ typedef struct
 /* The lane whose messages this thread handles, and how long what it sends may wait. */
 static _Thread_local EsLane *dispatching_lane; /* (nullable) (borrowed) */
 static _Thread_local EsOutboxHold dispatching_hold;
+
+/* The receiver of what a connected socket sends. */
+static const EsNative the_server = { .family = AF_UNSPEC, .size = 0 };
 
 /* Whose worker this thread is, if it is one. */
 static _Thread_local gpointer working_for; /* (nullable) (borrowed) */
@@ -176,40 +184,149 @@ is_within_rate (EsLane *self,
          es_rate_limit_pass (self->rate_limit, arrival->sender, self->batch_time * 1000);
 }
 
-/* (transfer full) (nullable) The message that has arrived, counted, unless it is one too many, too
- * long, or a copy of what another lane delivers. Its sender is in the lane until the next one. */
+/* Whether an arrival is to be looked at at all: not one too many, nor a copy of what another lane
+ * delivers. Whoever sent the one before is forgotten. */
+static gboolean
+admit (EsLane *self,
+       const EsArrival *arrival)
+{
+  gboolean is_admitted = is_within_rate (self, arrival);
+
+  if (arrival->is_first)
+    g_clear_object (&self->sender);
+  if (!is_admitted)
+    es_counter_add (&self->dropped_rate_limited, 1);
+  return is_admitted && !(arrival->is_to_many && self->config.ignores_broadcasts);
+}
+
+static void
+drop_too_long (EsLane *self,
+               gsize size)
+{
+  es_counter_add (&self->dropped_too_long, 1);
+  self->funcs.drop_too_long (self->owner, size, self->config.max_message_size, self->sender);
+}
+
+static void
+count_received (EsLane *self,
+                gsize size)
+{
+  es_counter_add (&self->messages_received, 1);
+  es_counter_add (&self->bytes_received, size);
+}
+
+/* A message that was counted was not received after all. */
+static void
+count_lost (EsLane *self,
+            gsize size)
+{
+  es_counter_add (&self->dropped_at_stop, 1);
+  es_counter_add (&self->messages_received, -1);
+  es_counter_add (&self->bytes_received, -size);
+}
+
+/* (transfer full) (nullable) The message that has arrived, counted, unless it is not wanted. Its
+ * sender is in the lane until the next one. */
 static GBytes *
 take_in (EsLane *self,
          const EsArrival *arrival)
 {
-  if (arrival->is_first)
-    g_clear_object (&self->sender);
-  if (!is_within_rate (self, arrival))
-    {
-      es_counter_add (&self->dropped_rate_limited, 1);
-      return NULL;
-    }
-  find_sender (self, arrival);
-  if (arrival->is_to_many && self->config.ignores_broadcasts)
+  if (!admit (self, arrival))
     return NULL;
+  find_sender (self, arrival);
   if (arrival->is_cut || arrival->size > self->config.max_message_size)
     {
-      es_counter_add (&self->dropped_too_long, 1);
-      self->funcs.drop_too_long (self->owner, arrival->size, self->config.max_message_size,
-                                 self->sender);
+      drop_too_long (self, arrival->size);
       return NULL;
     }
-  es_counter_add (&self->messages_received, 1);
-  es_counter_add (&self->bytes_received, arrival->size);
+  count_received (self, arrival->size);
   return es_message_new (arrival->data, arrival->size);
+}
+
+/* (transfer full) (nullable) The session that a datagram may hold messages of. Of whoever has none,
+ * not even the address is remembered. */
+static EsDtlsSession *
+take_private (EsLane *self,
+              const EsArrival *arrival)
+{
+  EsDtlsDatagram datagram = { arrival->data, arrival->size, arrival->sender, arrival->local };
+
+  if (!admit (self, arrival))
+    return NULL;
+  if (!arrival->is_cut)
+    return es_dtls_receive (self->dtls, &datagram, self->batch_time);
+  find_sender (self, arrival);
+  drop_too_long (self, arrival->size);
+  return NULL;
+}
+
+/* (transfer full) (nullable) The next message of a session's datagram, as take_in() gives it. */
+static GBytes *
+read_private (EsLane *self,
+              EsDtlsSession *session,
+              const EsArrival *arrival)
+{
+  GBytes *message;
+
+  while ((message = es_dtls_read (self->dtls, session)) != NULL)
+    {
+      gsize size = g_bytes_get_size (message);
+
+      find_sender (self, arrival);
+      if (size <= self->config.max_message_size)
+        {
+          count_received (self, size);
+          return message;
+        }
+      drop_too_long (self, size);
+      g_bytes_unref (message);
+    }
+  return NULL;
+}
+
+static void
+put_aside (EsLane *self,
+           GBytes *message)
+{
+  EsAside *aside = g_new0 (EsAside, 1);
+
+  aside->message = g_bytes_ref (message);
+  aside->address = g_object_ref (self->sender);
+  g_queue_push_tail (&self->aside, aside);
+}
+
+/* Delivers the messages of one datagram. A handler may have wanted no more of them. */
+static void
+deliver_private (EsLane *self,
+                 const EsArrival *arrival)
+{
+  g_autoptr (EsDtlsSession) session = take_private (self, arrival);
+  GBytes *message;
+
+  while (session != NULL && (message = read_private (self, session, arrival)) != NULL)
+    {
+      if (goes_on (self))
+        self->deliver (self->receiver, message, self->sender);
+      else if (!self->is_closed)
+        put_aside (self, message);
+      else
+        count_lost (self, g_bytes_get_size (message));
+      g_bytes_unref (message);
+    }
 }
 
 static void
 deliver (EsLane *self,
          const EsArrival *arrival)
 {
-  g_autoptr (GBytes) message = take_in (self, arrival);
+  g_autoptr (GBytes) message = NULL;
 
+  if (self->dtls != NULL)
+    {
+      deliver_private (self, arrival);
+      return;
+    }
+  message = take_in (self, arrival);
   if (message != NULL)
     self->deliver (self->receiver, message, self->sender);
 }
@@ -490,12 +607,46 @@ on_outbox_ready (GSource *source,
   return G_SOURCE_CONTINUE;
 }
 
+static gboolean
+prepare_dtls (GSource *source,
+              int *timeout)
+{
+  gint64 due = es_dtls_get_due (lane_of (source)->dtls);
+  gint64 wait = due - g_get_monotonic_time ();
+
+  *timeout = due >= 0 ? CLAMP ((wait + 999) / 1000, 0, G_MAXINT) : -1;
+  return due >= 0 && wait <= 0;
+}
+
+static gboolean
+check_dtls (GSource *source)
+{
+  int timeout;
+
+  return prepare_dtls (source, &timeout);
+}
+
+/* Looks after handshakes and sessions in time, and sends what they have to say. */
+static gboolean
+on_dtls_due (GSource *source,
+             GSourceFunc callback,
+             gpointer user_data)
+{
+  g_autoptr (EsLane) self = es_lane_ref (lane_of (source));
+  g_autoptr (GObject) owner = hold_owner (self);
+
+  es_dtls_check (self->dtls, g_get_monotonic_time ());
+  if (!self->is_closed)
+    send_queued (self);
+  return G_SOURCE_CONTINUE;
+}
+
 static GSourceFuncs lane_source_funcs = {
   prepare_lane, check_lane, on_lane_ready, NULL, NULL, NULL
 };
-static GSourceFuncs outbox_source_funcs = {
-  prepare_outbox, check_outbox, on_outbox_ready, NULL, NULL, NULL
-};
+static GSourceFuncs outbox_source_funcs = { prepare_outbox, check_outbox, on_outbox_ready,
+                                            NULL, NULL, NULL };
+static GSourceFuncs dtls_source_funcs = { prepare_dtls, check_dtls, on_dtls_due, NULL, NULL, NULL };
 
 static GSource *
 attach_source (EsLane *self,
@@ -567,6 +718,40 @@ choose_delivery (EsLane *self,
   return self->pool != NULL;
 }
 
+/* Where a session's own datagrams go. One that finds no room is sent again by the session. */
+static void
+send_datagram (gpointer owner,
+               GBytes *datagram,
+               const EsNative *to,
+               const EsLocal *from)
+{
+  EsLane *self = owner;
+
+  es_outbox_send (self->outbox, &datagram, 1, self->config.is_connected ? &the_server : to, from,
+                  ES_OUTBOX_HELD, NULL);
+}
+
+static void
+tell_failed_session (gpointer owner,
+                     const GError *error,
+                     GSocketAddress *address)
+{
+  EsLane *self = owner;
+
+  self->funcs.fail (self->owner, error, address);
+}
+
+static const EsDtlsFuncs dtls_funcs = { send_datagram, tell_failed_session };
+
+static void
+open_dtls (EsLane *self)
+{
+  self->dtls = es_dtls_new (self->config.terms, MAX (1, self->config.n_lanes), &dtls_funcs, self);
+  if (self->config.session != NULL)
+    es_dtls_adopt (self->dtls, self->config.session);
+  self->dtls_source = attach_source (self, &dtls_source_funcs, "EsDtls");
+}
+
 static void
 open_lane (EsLane *self)
 {
@@ -585,6 +770,8 @@ open_lane (EsLane *self)
     self->rate_limit = es_rate_limit_new (self->config.rate_rule);
   self->source = attach_source (self, &lane_source_funcs, "EsLane");
   self->outbox_source = attach_source (self, &outbox_source_funcs, "EsOutbox");
+  if (self->config.terms != NULL)
+    open_dtls (self);
 }
 
 /* GLib ends the process where it finds no memory, and so it is found out first whether there is
@@ -641,6 +828,7 @@ finalize (gpointer data)
   g_assert (self->is_closed);
 
   g_clear_object (&self->sender);
+  g_clear_pointer (&self->dtls, es_dtls_free);
   g_clear_pointer (&self->rate_limit, es_rate_limit_free);
   g_clear_pointer (&self->book, es_address_book_free);
   g_clear_pointer (&self->batch, es_batch_free);
@@ -676,9 +864,7 @@ count_aside (EsLane *self)
 
   while ((aside = g_queue_pop_head (&self->aside)) != NULL)
     {
-      es_counter_add (&self->dropped_at_stop, 1);
-      es_counter_add (&self->messages_received, -1);
-      es_counter_add (&self->bytes_received, -g_bytes_get_size (aside->message));
+      count_lost (self, g_bytes_get_size (aside->message));
       free_aside (aside);
     }
 }
@@ -717,6 +903,16 @@ close_pool (EsLane *self)
   es_counter_add (&self->bytes_received, -n_bytes);
 }
 
+static void
+close_dtls (EsLane *self)
+{
+  if (self->dtls == NULL)
+    return;
+  g_source_destroy (self->dtls_source);
+  g_clear_pointer (&self->dtls_source, g_source_unref);
+  es_dtls_close (self->dtls);
+}
+
 /* Ends the lane, in its own thread: no handler is called any more, what is queued gets a second to
  * leave, and what is unread is counted. */
 void
@@ -730,8 +926,10 @@ es_lane_close (EsLane *self)
   g_clear_pointer (&self->source, g_source_unref);
   g_source_destroy (self->outbox_source);
   g_clear_pointer (&self->outbox_source, g_source_unref);
-  /* The pool before the outbox: the answers of handlers that still run are to leave. */
+  /* The pool before the outbox: the answers of handlers that still run are to leave, and then what
+   * ends the sessions. */
   close_pool (self);
+  close_dtls (self);
   es_outbox_close (self->outbox);
   count_aside (self);
   count_unread (self);
@@ -800,15 +998,22 @@ es_lane_set_paused (EsLane *self,
     g_main_context_wakeup (self->context);
 }
 
+/* Takes or puts aside what has arrived. */
 static void
-put_aside (EsLane *self,
-           GBytes *message)
+receive_one_aside (EsLane *self,
+                   const EsArrival *arrival,
+                   gboolean (*take) (gpointer owner, GBytes *message, GSocketAddress *address))
 {
-  EsAside *aside = g_new0 (EsAside, 1);
+  g_autoptr (EsDtlsSession) session = self->dtls != NULL ? take_private (self, arrival) : NULL;
+  GBytes *message = self->dtls == NULL ? take_in (self, arrival) : NULL;
 
-  aside->message = g_bytes_ref (message);
-  aside->address = g_object_ref (self->sender);
-  g_queue_push_tail (&self->aside, aside);
+  while (message != NULL ||
+         (session != NULL && (message = read_private (self, session, arrival)) != NULL))
+    {
+      if (!take (self->owner, message, self->sender))
+        put_aside (self, message);
+      g_clear_pointer (&message, g_bytes_unref);
+    }
 }
 
 /* Sends what was held and reads what waits, in the lane's thread, without calling a handler: what
@@ -826,13 +1031,8 @@ es_lane_receive_aside (EsLane *self,
     return;
   /* A handler that runs now was given this one, and goes on with it. */
   outer = self->sender != NULL ? g_object_ref (self->sender) : NULL;
-  while (es_batch_next (self->batch, &arrival))
-    {
-      g_autoptr (GBytes) message = take_in (self, &arrival);
-
-      if (message != NULL && !take (self->owner, message, self->sender))
-        put_aside (self, message);
-    }
+  while (!self->is_closed && es_batch_next (self->batch, &arrival))
+    receive_one_aside (self, &arrival, take);
   g_set_object (&self->sender, outer);
 }
 
@@ -853,6 +1053,81 @@ es_lane_run_burst (EsLane *self,
   dispatching_lane = outer;
   if (outer != self)
     es_outbox_flush (self->outbox);
+}
+
+static EsOutboxHold
+get_hold (EsLane *self)
+{
+  return dispatching_lane == self ? dispatching_hold : ES_OUTBOX_AT_ONCE;
+}
+
+/* Encrypts messages, up to the first that cannot be. Returns how many. */
+static guint
+encrypt (EsDtlsSession *session,
+         GBytes **messages,
+         guint n_messages,
+         GBytes **datagrams,
+         GError **error)
+{
+  guint n = 0;
+
+  while (n < n_messages &&
+         (datagrams[n] = es_dtls_session_encrypt (session, messages[n], error)) != NULL)
+    n++;
+  return n;
+}
+
+/* Sends as many messages as are encrypted at a time. Returns how many were accepted. */
+static guint
+send_encrypted (EsLane *self,
+                EsDtlsSession *session,
+                GBytes **messages,
+                guint n_messages,
+                GError **error)
+{
+  const EsNative *to = self->config.is_connected ? &the_server : es_dtls_session_get_peer (session);
+  GBytes *datagrams[MAX_ENCRYPTED];
+  guint n = encrypt (session, messages, MIN (n_messages, MAX_ENCRYPTED), datagrams, error);
+  int n_accepted = 0;
+
+  if (n > 0)
+    n_accepted = es_outbox_send (self->outbox, datagrams, n, to,
+                                 es_dtls_session_get_local (session), get_hold (self),
+                                 *error == NULL ? error : NULL);
+  for (guint i = 0; i < n; i++)
+    g_bytes_unref (datagrams[i]);
+  return MAX (n_accepted, 0);
+}
+
+/* The same as es_lane_send(), to a peer that there has to be a session with. What is encrypted
+ * under its lock leaves in the order of its numbers. */
+static int
+send_privately (EsLane *self,
+                GBytes **messages,
+                guint n_messages,
+                const EsNative *to,
+                GError **error)
+{
+  g_autoptr (EsDtlsSession) session = es_dtls_ref_session (self->dtls, to);
+  GError *problem = NULL;
+  guint n_accepted = 0, n = 1;
+
+  if (session == NULL)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED,
+                           "There is no session with it");
+      return -1;
+    }
+  es_dtls_session_lock (session);
+  for (; n > 0 && n_accepted < n_messages && problem == NULL; n_accepted += n)
+    n = send_encrypted (self, session, messages + n_accepted, n_messages - n_accepted, &problem);
+  es_dtls_session_unlock (session);
+  if (n_accepted > 0)
+    g_clear_error (&problem);
+  if (n_accepted > 0 || problem == NULL)
+    return n_accepted;
+  g_propagate_error (error, problem);
+  return -1;
 }
 
 /* Sends messages to one receiver: with the others at the end of the dispatch that the calling
@@ -876,8 +1151,30 @@ es_lane_send (EsLane *self,
     }
   if (address != NULL && !es_address_to_route (address, self->config.origin, &to, &from, error))
     return -1;
-  return es_outbox_send (self->outbox, messages, n_messages, &to, &from,
-                         dispatching_lane == self ? dispatching_hold : ES_OUTBOX_AT_ONCE, error);
+  if (self->dtls != NULL)
+    return send_privately (self, messages, n_messages, &to, error);
+  return es_outbox_send (self->outbox, messages, n_messages, &to, &from, get_hold (self), error);
+}
+
+/* An answer to a peer that there is a session with. */
+static gboolean
+answer_privately (EsLane *self,
+                  GBytes *message,
+                  const EsNative *to)
+{
+  g_autoptr (EsDtlsSession) session = es_dtls_ref_session (self->dtls, to);
+  g_autoptr (GBytes) datagram = NULL;
+  gboolean is_held = FALSE;
+
+  if (session == NULL)
+    return FALSE;
+  es_dtls_session_lock (session);
+  datagram = es_dtls_session_encrypt (session, message, NULL);
+  if (datagram != NULL)
+    is_held = es_outbox_hold (self->outbox, datagram, self->config.is_connected ? &the_server : to,
+                              es_dtls_session_get_local (session), dispatching_hold);
+  es_dtls_session_unlock (session);
+  return is_held;
 }
 
 /* Sends an answer from a handler, in the thread that it runs in. Returns FALSE, and has done
@@ -893,7 +1190,31 @@ es_lane_answer (EsLane *self,
   if (g_bytes_get_size (message) > MAX_ANSWER_SIZE ||
       !es_address_to_answer (address, self->config.origin, &to, &from))
     return FALSE;
+  if (self->dtls != NULL)
+    return answer_privately (self, message, &to);
   return es_outbox_hold (self->outbox, message, &to, &from, dispatching_hold);
+}
+
+/* Whether everything is encrypted. Thread-safe. */
+gboolean
+es_lane_is_private (EsLane *self)
+{
+  return self->dtls != NULL;
+}
+
+/* (transfer full) (nullable) The session with a peer, or for a NULL address the one with the
+ * server. Thread-safe. */
+EsSession *
+es_lane_lookup_session (EsLane *self,
+                        GSocketAddress *address)
+{
+  EsNative peer = the_server;
+  g_autoptr (EsDtlsSession) session = NULL;
+
+  if (self->dtls == NULL || (address != NULL && !es_native_from_address (&peer, address, NULL)))
+    return NULL;
+  session = es_dtls_ref_session (self->dtls, &peer);
+  return session != NULL ? g_object_ref (es_dtls_session_get_public (session)) : NULL;
 }
 
 static guint64
@@ -921,6 +1242,8 @@ es_lane_add_stats (EsLane *self,
   stats->dropped_rate_limited += es_counter_get (&self->dropped_rate_limited);
   stats->dropped_at_stop += es_counter_get (&self->dropped_at_stop);
   stats->dropped_by_kernel += get_n_dropped (self);
+  if (self->dtls != NULL)
+    es_dtls_add_stats (self->dtls, stats);
   stats->messages_sent += sent.messages_sent;
   stats->bytes_sent += sent.bytes_sent;
   stats->send_calls += sent.send_calls;

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "es-dtls.h"
 #include "es-native.h"
 #include "es-rate-limit.h"
 #include "es-stats.h"
@@ -48,6 +49,9 @@ typedef struct
   guint origin;                /* names the run of the endpoint */
   guint n_pool_threads;        /* 0: no pool */
   const EsRateRule *rate_rule; /* (borrowed) (nullable) */
+  EsDtlsTerms *terms;          /* (borrowed) (nullable) what is sent and received is encrypted */
+  EsDtlsSession *session;      /* (borrowed) (nullable) a client's, with its server */
+  guint n_lanes;               /* so many share the limits of the terms */
 } EsLaneConfig;
 
 typedef void (*EsLaneVisitFunc) (EsLane *lane,
@@ -96,6 +100,11 @@ int es_lane_send (EsLane *self,
                   guint n_messages,
                   GSocketAddress *address,
                   GError **error);
+
+gboolean es_lane_is_private (EsLane *self);
+
+EsSession *es_lane_lookup_session (EsLane *self,
+                                   GSocketAddress *address);
 
 void es_lane_add_stats (EsLane *self,
                         EsStats *stats);

@@ -2,7 +2,7 @@
 
 #include "config.h"
 
-#include "es-udp-client.h"
+#include "es-udp-client-private.h"
 
 #include "es-address-private.h"
 #include "es-endpoint-private.h"
@@ -48,6 +48,8 @@ typedef struct
 
   /* The endpoint's context only. */
   GSource *timer; /* (owned) (nullable) while the client runs */
+  EsUdpClientTls tls;
+  gboolean is_session_on; /* the socket that was opened last has one */
 
   /* Any thread. */
   atomic_uint timeout; /* milliseconds */
@@ -106,20 +108,50 @@ open_socket (EsUdpClient *self,
   return NULL;
 }
 
+/* (transfer full) (nullable) The socket that a handshake was made on, as it is to be from now
+ * on. */
+static GSocket *
+take_private_socket (EsUdpClient *self,
+                     const EsSocketOptions *options)
+{
+  GSocket *socket = es_udp_client_take_socket (self);
+
+  if (socket == NULL)
+    return NULL;
+  es_socket_prepare (socket, options);
+  es_socket_set_multicast_ttl (socket, options->multicast_ttl);
+  es_socket_set_multicast_loopback (socket, options->multicast_loopback);
+  return socket;
+}
+
 static GPtrArray *
 es_udp_client_open (EsEndpoint *endpoint,
                     const EsSocketOptions *options,
                     gboolean *is_adopted,
                     GError **error)
 {
-  GSocket *socket = open_socket (ES_UDP_CLIENT (endpoint), options, error);
+  EsUdpClient *self = ES_UDP_CLIENT (endpoint);
+  GSocket *socket = take_private_socket (self, options);
   GPtrArray *sockets = NULL;
 
+  get_private (self)->is_session_on = socket != NULL;
+  if (socket == NULL)
+    socket = open_socket (self, options, error);
   if (socket == NULL)
     return NULL;
   sockets = g_ptr_array_new_with_free_func (g_object_unref);
   g_ptr_array_add (sockets, socket);
   return sockets;
+}
+
+static gboolean
+es_udp_client_configure (EsEndpoint *endpoint,
+                         EsLaneConfig *config,
+                         GError **error)
+{
+  EsUdpClient *self = ES_UDP_CLIENT (endpoint);
+
+  return es_udp_client_configure_tls (self, get_private (self)->is_session_on, config, error);
 }
 
 static void
@@ -170,6 +202,7 @@ es_udp_client_finalize (GObject *object)
   stop_timer (priv);
   es_requests_free (priv->requests);
   g_clear_object (&priv->remote);
+  es_udp_client_tls_clear (&priv->tls);
   G_OBJECT_CLASS (es_udp_client_parent_class)->finalize (object);
 }
 
@@ -193,7 +226,7 @@ es_udp_client_get_property (GObject *object,
       g_value_set_uint (value, es_udp_client_get_retries (self));
       break;
     default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+      es_udp_client_tls_get_property (self, prop_id, value, pspec);
     }
 }
 
@@ -215,7 +248,7 @@ es_udp_client_set_property (GObject *object,
       break;
     case PROP_REMOTE_ADDRESS:
     default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+      es_udp_client_tls_set_property (self, prop_id, value, pspec);
     }
 }
 
@@ -264,12 +297,14 @@ es_udp_client_class_init (EsUdpClientClass *klass)
   object_class->get_property = es_udp_client_get_property;
   object_class->set_property = es_udp_client_set_property;
   endpoint_class->open = es_udp_client_open;
+  endpoint_class->configure = es_udp_client_configure;
   parent_deliver = endpoint_class->deliver;
   endpoint_class->deliver = es_udp_client_deliver;
   endpoint_class->restate = es_udp_client_restate;
   endpoint_class->give_up = es_udp_client_give_up;
   endpoint_class->starts_by_itself = TRUE;
   install_properties (object_class);
+  es_udp_client_tls_class_init (object_class);
 }
 
 static void
@@ -280,10 +315,18 @@ es_udp_client_init (EsUdpClient *self)
   priv->timeout = DEFAULT_TIMEOUT_MS;
   priv->retries = DEFAULT_RETRIES;
   priv->requests = es_requests_new (ES_ENDPOINT (self));
+  es_udp_client_tls_init (&priv->tls);
+}
+
+EsUdpClientTls *
+es_udp_client_access_tls (EsUdpClient *self)
+{
+  return &get_private (self)->tls;
 }
 
 /* Takes a server's address, and opens a socket that hears it alone, if the client runs; if it does
- * not, opens one to see whether that is possible. No send starts the client meanwhile. */
+ * not, opens one to see whether that is possible, unless a handshake has shown it. No send starts
+ * the client meanwhile. */
 static gboolean
 take_server (EsUdpClient *self,
              GSocketAddress *address,
@@ -302,7 +345,7 @@ take_server (EsUdpClient *self,
   if (*is_running)
     is_open = es_endpoint_reopen (ES_ENDPOINT (self), error);
   else
-    is_open = (trial = open_socket (self, &options, error)) != NULL;
+    is_open = priv->tls.socket != NULL || (trial = open_socket (self, &options, error)) != NULL;
   if (!is_open)
     g_set_object (&priv->remote, before);
   return is_open;
@@ -321,6 +364,19 @@ try_server (EsUdpClient *self,
     es_endpoint_tell_local_address (ES_ENDPOINT (self));
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_REMOTE_ADDRESS]);
   return TRUE;
+}
+
+/* The same for a client that may be private, and then shakes hands before anything changes. */
+static gboolean
+meet_server (EsUdpClient *self,
+             GSocketConnectable *server,
+             GSocketAddress *address,
+             GCancellable *cancellable,
+             GError **error)
+{
+  return (get_private (self)->tls.mode == ES_TLS_MODE_NONE ||
+          es_udp_client_shake_hands (self, server, address, cancellable, error)) &&
+         try_server (self, address, error);
 }
 
 static void
@@ -417,6 +473,13 @@ es_udp_client_new_with_handler (EsMessageFunc handler,
  * kernel says of the last address, such as %G_IO_ERROR_NETWORK_UNREACHABLE; the client then is as
  * before.
  *
+ * With [property@UdpClient:tls] set, it ends when the handshake has, and the first address that it
+ * succeeds with is taken. Blocks so long, and iterates no main context. Errors of the last address:
+ * also %G_IO_ERROR_CONNECTION_REFUSED, %G_IO_ERROR_TIMED_OUT, %G_TLS_ERROR_BAD_CERTIFICATE if the
+ * server's certificate is not accepted, %G_TLS_ERROR_CERTIFICATE_REQUIRED if the server asks for
+ * one, and %G_TLS_ERROR_HANDSHAKE if there is no cipher, key or protocol that both sides know. A
+ * stop ends the session: after it, connect again.
+ *
  * Returns: %TRUE if the client is connected
  */
 gboolean
@@ -441,8 +504,10 @@ es_udp_client_connect_to (EsUdpClient *self,
       g_autoptr (GSocketAddress) candidate = address;
 
       g_clear_error (&last);
-      if (try_server (self, candidate, &last))
+      if (meet_server (self, server, candidate, cancellable, &last))
         return TRUE;
+      if (g_error_matches (last, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        break;
     }
   explain_end (error, server, problem, g_steal_pointer (&last));
   return FALSE;
@@ -453,7 +518,9 @@ typedef struct
 {
   GSocketConnectable *server;          /* (owned) */
   GSocketAddressEnumerator *addresses; /* (owned) */
-  GError *last;                        /* (owned) (nullable) */
+  GAsyncReadyCallback take_next;
+  GSocketAddress *candidate; /* (owned) (nullable) whom hands are shaken with */
+  GError *last;              /* (owned) (nullable) */
 } EsConnecting;
 
 static void
@@ -463,8 +530,44 @@ free_connecting (gpointer data)
 
   g_object_unref (connecting->server);
   g_object_unref (connecting->addresses);
+  g_clear_object (&connecting->candidate);
   g_clear_error (&connecting->last);
   g_free (connecting);
+}
+
+static void
+ask_next_address (GTask *task)
+{
+  EsConnecting *connecting = g_task_get_task_data (task);
+
+  g_socket_address_enumerator_next_async (connecting->addresses, g_task_get_cancellable (task),
+                                          connecting->take_next, g_object_ref (task));
+}
+
+/* Takes the candidate, or goes on to the next one. */
+static void
+take_candidate (GTask *task)
+{
+  EsConnecting *connecting = g_task_get_task_data (task);
+
+  if (try_server (g_task_get_source_object (task), connecting->candidate, &connecting->last))
+    g_task_return_boolean (task, TRUE);
+  else
+    ask_next_address (task);
+}
+
+static void
+hands_shaken_cb (GObject *source,
+                 GAsyncResult *result,
+                 gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  EsConnecting *connecting = g_task_get_task_data (task);
+
+  if (es_udp_client_shake_hands_finish (ES_UDP_CLIENT (source), result, &connecting->last))
+    take_candidate (task);
+  else if (!g_task_return_error_if_cancelled (task))
+    ask_next_address (task);
 }
 
 static void
@@ -474,16 +577,18 @@ next_address_cb (GObject *source,
 {
   g_autoptr (GTask) task = user_data;
   EsConnecting *connecting = g_task_get_task_data (task);
+  EsUdpClient *self = g_task_get_source_object (task);
   GError *problem = NULL;
-  g_autoptr (GSocketAddress) address =
-    g_socket_address_enumerator_next_finish (connecting->addresses, result, &problem);
 
+  g_clear_object (&connecting->candidate);
+  connecting->candidate = g_socket_address_enumerator_next_finish (connecting->addresses, result,
+                                                                   &problem);
   if (g_task_return_error_if_cancelled (task))
     {
       g_clear_error (&problem);
       return;
     }
-  if (address == NULL)
+  if (connecting->candidate == NULL)
     {
       GError *error = NULL;
 
@@ -492,11 +597,12 @@ next_address_cb (GObject *source,
       return;
     }
   g_clear_error (&connecting->last);
-  if (try_server (g_task_get_source_object (task), address, &connecting->last))
-    g_task_return_boolean (task, TRUE);
+  if (get_private (self)->tls.mode == ES_TLS_MODE_NONE)
+    take_candidate (task);
   else
-    g_socket_address_enumerator_next_async (connecting->addresses, g_task_get_cancellable (task),
-                                            next_address_cb, g_object_ref (task));
+    es_udp_client_shake_hands_async (self, connecting->server, connecting->candidate,
+                                     g_task_get_cancellable (task), hands_shaken_cb,
+                                     g_object_ref (task));
 }
 
 /**
@@ -528,9 +634,10 @@ es_udp_client_connect_to_async (EsUdpClient *self,
   connecting = g_new0 (EsConnecting, 1);
   connecting->server = g_object_ref (server);
   connecting->addresses = g_socket_connectable_enumerate (server);
+  connecting->take_next = next_address_cb;
   g_task_set_task_data (task, connecting, free_connecting);
-  g_socket_address_enumerator_next_async (connecting->addresses, cancellable, next_address_cb,
-                                          task);
+  ask_next_address (task);
+  g_object_unref (task);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 #include "config.h"
 
-#include "es-udp-server.h"
+#include "es-udp-server-private.h"
 
 #include "es-activation.h"
 #include "es-address-private.h"
@@ -62,6 +62,7 @@ typedef struct
 
   guint rate_limit; /* messages a second from one host */
   guint rate_burst; /* messages */
+  EsUdpServerTls tls;
 
   /* Any thread. */
   EsPeerTable *peers; /* (owned) has a lock of its own */
@@ -299,11 +300,17 @@ static void (*parent_deliver) (EsEndpoint *endpoint,
                                GBytes *message,
                                GSocketAddress *address);
 
-static void
+static gboolean
 es_udp_server_configure (EsEndpoint *endpoint,
-                         EsLaneConfig *config)
+                         EsLaneConfig *config,
+                         GError **error)
 {
-  config->rate_rule = &get_private (ES_UDP_SERVER (endpoint))->rate_rule;
+  EsUdpServer *self = ES_UDP_SERVER (endpoint);
+
+  config->rate_rule = &get_private (self)->rate_rule;
+  if (es_udp_server_is_private (self))
+    config->terms = es_udp_server_renew_terms (self, error);
+  return config->terms != NULL || !es_udp_server_is_private (self);
 }
 
 static gboolean
@@ -324,7 +331,8 @@ es_udp_server_may_send (EsEndpoint *endpoint,
 {
   EsUdpServer *self = ES_UDP_SERVER (endpoint);
 
-  if (address == NULL)
+  /* Nothing leaves for anybody without a session, and that proves an address. */
+  if (address == NULL || es_udp_server_is_private (self))
     return TRUE;
   if (es_address_take_credit (address, size) || is_peer (self, address))
     return TRUE;
@@ -369,6 +377,7 @@ es_udp_server_finalize (GObject *object)
   es_keepalive_free (priv->keepalive);
   g_object_unref (priv->list);
   es_peer_table_free (priv->peers);
+  es_udp_server_tls_clear (&priv->tls);
   g_clear_object (&priv->socket);
   g_free (priv->address);
   G_OBJECT_CLASS (es_udp_server_parent_class)->finalize (object);
@@ -406,7 +415,7 @@ es_udp_server_get_property (GObject *object,
       g_value_set_uint (value, es_udp_server_get_amplification_limit (self));
       break;
     default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+      es_udp_server_tls_get_property (self, prop_id, value, pspec);
     }
 }
 
@@ -442,7 +451,7 @@ es_udp_server_set_property (GObject *object,
       es_udp_server_set_amplification_limit (self, g_value_get_uint (value));
       break;
     default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+      es_udp_server_tls_set_property (self, prop_id, value, pspec);
     }
 }
 
@@ -567,6 +576,7 @@ es_udp_server_class_init (EsUdpServerClass *klass)
   install_rate_properties ();
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
   install_signals ();
+  es_udp_server_tls_class_init (object_class);
 }
 
 static void
@@ -581,6 +591,13 @@ es_udp_server_init (EsUdpServer *self)
   priv->peers = es_peer_table_new ();
   priv->list = es_peer_list_new ();
   priv->keepalive = es_keepalive_new (priv->peers, peers_due_cb, self);
+  es_udp_server_tls_init (&priv->tls);
+}
+
+EsUdpServerTls *
+es_udp_server_access_tls (EsUdpServer *self)
+{
+  return &get_private (self)->tls;
 }
 
 /**

@@ -8,6 +8,7 @@
 #include "es-macros.h"
 #include "es-message.h"
 #include "es-peer.h"
+#include "es-session.h"
 #include "es-stats.h"
 #include "es-udp-client.h"
 #include "es-udp-server.h"

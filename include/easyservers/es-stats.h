@@ -16,15 +16,16 @@ typedef struct _EsStats EsStats;
  * EsStats:
  * @messages_received: messages that were handed to a handler
  * @bytes_received: the payload of these, in bytes
- * @messages_sent: messages that the kernel took
- * @bytes_sent: the payload of these, in bytes
+ * @messages_sent: messages that the kernel took; where all is encrypted, also those of handshakes
+ * @bytes_sent: the payload of these, in bytes, as encrypted
  * @receive_calls: calls into the kernel that asked for messages
  * @send_calls: calls into the kernel that offered messages
  * @dropped_by_kernel: messages lost because the receive buffer was full (Linux: SO_MEMINFO);
  *   a lower bound, since the kernel counts messages that travelled coalesced as one
  * @dropped_too_long: messages longer than [property@Endpoint:max-message-size]
  * @dropped_rate_limited: messages over the rate that one host is allowed
- * @dropped_unauthenticated: messages that no key vouched for
+ * @dropped_unauthenticated: messages to a private endpoint that no key vouched for, or that came
+ *   twice, and hellos of one client too many
  * @dropped_at_stop: messages that had arrived but were unread when the endpoint was stopped, or a
  *   client was connected to another server
  * @dropped_unsent: messages accepted for sending that could not leave before the stop

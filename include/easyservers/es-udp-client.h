@@ -3,6 +3,7 @@
 #pragma once
 
 #include "es-endpoint.h"
+#include "es-session.h"
 
 G_BEGIN_DECLS
 
@@ -10,6 +11,24 @@ G_BEGIN_DECLS
 
 ES_API
 G_DECLARE_DERIVABLE_TYPE (EsUdpClient, es_udp_client, ES, UDP_CLIENT, EsEndpoint)
+
+/**
+ * EsTlsMode:
+ * @ES_TLS_MODE_NONE: nothing is encrypted
+ * @ES_TLS_MODE_VERIFY: all is encrypted, and the server has to prove who it is
+ *
+ * How private a client is.
+ */
+typedef enum
+{
+  ES_TLS_MODE_NONE,
+  ES_TLS_MODE_VERIFY,
+} EsTlsMode;
+
+#define ES_TYPE_TLS_MODE (es_tls_mode_get_type ())
+
+ES_API
+GType es_tls_mode_get_type (void) G_GNUC_CONST;
 
 /**
  * EsMatchFunc:
@@ -127,5 +146,62 @@ guint es_udp_client_get_retries (EsUdpClient *self);
 ES_API
 void es_udp_client_set_retries (EsUdpClient *self,
                                 guint retries);
+
+ES_API
+EsTlsMode es_udp_client_get_tls (EsUdpClient *self);
+
+ES_API
+void es_udp_client_set_tls (EsUdpClient *self,
+                            EsTlsMode tls);
+
+ES_API
+GTlsDatabase *es_udp_client_get_tls_database (EsUdpClient *self);
+
+ES_API
+void es_udp_client_set_tls_database (EsUdpClient *self,
+                                     GTlsDatabase *tls_database);
+
+ES_API
+const char *es_udp_client_get_tls_identity (EsUdpClient *self);
+
+ES_API
+void es_udp_client_set_tls_identity (EsUdpClient *self,
+                                     const char *tls_identity);
+
+ES_API
+GTlsCertificate *es_udp_client_get_tls_certificate (EsUdpClient *self);
+
+ES_API
+void es_udp_client_set_tls_certificate (EsUdpClient *self,
+                                        GTlsCertificate *tls_certificate);
+
+ES_API
+const char *const *es_udp_client_get_tls_alpn (EsUdpClient *self);
+
+ES_API
+void es_udp_client_set_tls_alpn (EsUdpClient *self,
+                                 const char *const *tls_alpn);
+
+ES_API
+guint es_udp_client_get_tls_mtu (EsUdpClient *self);
+
+ES_API
+void es_udp_client_set_tls_mtu (EsUdpClient *self,
+                                guint tls_mtu);
+
+ES_API
+guint es_udp_client_get_tls_handshake_timeout (EsUdpClient *self);
+
+ES_API
+void es_udp_client_set_tls_handshake_timeout (EsUdpClient *self,
+                                              guint tls_handshake_timeout);
+
+ES_API
+void es_udp_client_set_psk (EsUdpClient *self,
+                            const char *identity,
+                            GBytes *key);
+
+ES_API
+EsSession *es_udp_client_get_session (EsUdpClient *self);
 
 G_END_DECLS

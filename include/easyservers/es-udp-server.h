@@ -4,6 +4,7 @@
 
 #include "es-endpoint.h"
 #include "es-peer.h"
+#include "es-session.h"
 
 G_BEGIN_DECLS
 
@@ -25,6 +26,22 @@ struct _EsUdpServerClass
   /*< private >*/
   gpointer padding[12];
 };
+
+/**
+ * EsPskFunc:
+ * @server: the server
+ * @identity: who the client says it is; nothing but its key will prove it
+ * @user_data: what was given to [method@UdpServer.set_psk_func]
+ *
+ * Finds the key that a client and the server share.
+ *
+ * Called in the endpoint's context, or on a worker's thread with several workers, and not to block.
+ *
+ * Returns: (transfer full) (nullable): the key, or %NULL if nobody is known by that name
+ */
+typedef GBytes *(*EsPskFunc) (EsUdpServer *server,
+                              const char *identity,
+                              gpointer user_data);
 
 ES_API
 EsUdpServer *es_udp_server_new (guint16 port);
@@ -116,5 +133,78 @@ guint es_udp_server_get_amplification_limit (EsUdpServer *self);
 ES_API
 void es_udp_server_set_amplification_limit (EsUdpServer *self,
                                             guint factor);
+
+ES_API
+GTlsCertificate *es_udp_server_get_tls_certificate (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_tls_certificate (EsUdpServer *self,
+                                        GTlsCertificate *tls_certificate);
+
+ES_API
+GTlsDatabase *es_udp_server_get_tls_database (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_tls_database (EsUdpServer *self,
+                                     GTlsDatabase *tls_database);
+
+ES_API
+GTlsAuthenticationMode es_udp_server_get_tls_authentication_mode (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_tls_authentication_mode (EsUdpServer *self,
+                                                GTlsAuthenticationMode tls_authentication_mode);
+
+ES_API
+const char *const *es_udp_server_get_tls_alpn (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_tls_alpn (EsUdpServer *self,
+                                 const char *const *tls_alpn);
+
+ES_API
+guint es_udp_server_get_tls_mtu (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_tls_mtu (EsUdpServer *self,
+                                guint tls_mtu);
+
+ES_API
+guint es_udp_server_get_tls_handshake_timeout (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_tls_handshake_timeout (EsUdpServer *self,
+                                              guint tls_handshake_timeout);
+
+ES_API
+guint es_udp_server_get_tls_idle_timeout (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_tls_idle_timeout (EsUdpServer *self,
+                                         guint tls_idle_timeout);
+
+ES_API
+guint es_udp_server_get_tls_max_sessions (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_tls_max_sessions (EsUdpServer *self,
+                                         guint tls_max_sessions);
+
+ES_API
+guint es_udp_server_get_tls_max_half_open (EsUdpServer *self);
+
+ES_API
+void es_udp_server_set_tls_max_half_open (EsUdpServer *self,
+                                          guint tls_max_half_open);
+
+ES_API
+void es_udp_server_set_psk_func (EsUdpServer *self,
+                                 EsPskFunc func,
+                                 gpointer user_data,
+                                 GDestroyNotify destroy);
+
+ES_API
+EsSession *es_udp_server_lookup_session (EsUdpServer *self,
+                                         GSocketAddress *address);
 
 G_END_DECLS
