@@ -230,9 +230,9 @@ es_test_new_private_client (void)
 }
 
 static void
-take_result (GObject *source,
-             GAsyncResult *result,
-             gpointer user_data)
+take_result_cb (GObject *source,
+                GAsyncResult *result,
+                gpointer user_data)
 {
   *(GAsyncResult **) user_data = g_object_ref (result);
 }
@@ -246,7 +246,7 @@ es_test_connect (EsUdpClient *client,
   g_autoptr (GSocketAddress) address = es_test_address_of (server, "127.0.0.1");
   g_autoptr (GAsyncResult) result = NULL;
 
-  es_udp_client_connect_to_async (client, G_SOCKET_CONNECTABLE (address), NULL, take_result,
+  es_udp_client_connect_to_async (client, G_SOCKET_CONNECTABLE (address), NULL, take_result_cb,
                                   &result);
   es_test_wait_until (result != NULL);
   return es_udp_client_connect_to_finish (client, result, error);
