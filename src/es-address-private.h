@@ -9,6 +9,9 @@
 /* Names an address that may be none, for an error message. */
 char *es_address_describe (GSocketAddress *address);
 
+/* The host alone, with the scope that it may have. */
+char *es_address_dup_host (GInetSocketAddress *address);
+
 /* The address of a sender: to users a GInetSocketAddress, that carries what an answer needs, so
  * that sending one makes nothing. */
 #define ES_TYPE_SENDER_ADDRESS (es_sender_address_get_type ())
@@ -45,3 +48,8 @@ gboolean es_address_to_answer (GSocketAddress *address,
                                guint origin,
                                EsNative *to,
                                EsLocal *from);
+
+/* The host of ours that such a message came to. (nullable) The address is of another kind, or the
+ * socket has one address only. */
+char *es_address_dup_asked_host (GSocketAddress *address,
+                                 guint origin);

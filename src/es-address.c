@@ -138,6 +138,38 @@ es_address_to_route (GSocketAddress *address,
          es_native_from_address (to, address, error);
 }
 
+char *
+es_address_dup_host (GInetSocketAddress *address)
+{
+  g_autofree char *host = g_inet_address_to_string (g_inet_socket_address_get_address (address));
+  guint scope = 0;
+
+  if (g_socket_address_get_family (G_SOCKET_ADDRESS (address)) == G_SOCKET_FAMILY_IPV6)
+    scope = g_inet_socket_address_get_scope_id (address);
+  return scope != 0 ? g_strdup_printf ("%s%%%u", host, scope) : g_steal_pointer (&host);
+}
+
+char *
+es_address_dup_asked_host (GSocketAddress *address,
+                           guint origin)
+{
+  EsNative native;
+  EsLocal local;
+  g_autoptr (GSocketAddress) asked = NULL;
+
+  if (!es_address_to_answer (address, origin, &native, &local) || local.family == AF_UNSPEC)
+    return NULL;
+  if (local.family == AF_INET)
+    native.ip4.sin_addr = local.ip4;
+  else
+    native.ip6.sin6_addr = local.ip6;
+  /* Who reaches a link-local address is on that link. */
+  if (local.family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL (&local.ip6))
+    native.ip6.sin6_scope_id = 0;
+  asked = es_native_to_address (&native);
+  return es_address_dup_host (G_INET_SOCKET_ADDRESS (asked));
+}
+
 void
 es_address_add_credit (GSocketAddress *address,
                        guint64 n_bytes)
@@ -227,16 +259,11 @@ es_address_equal (gconstpointer a,
 static char *
 inet_to_string (GInetSocketAddress *address)
 {
-  GInetAddress *inet = g_inet_socket_address_get_address (address);
-  g_autofree char *host = g_inet_address_to_string (inet);
+  g_autofree char *host = es_address_dup_host (address);
   guint16 port = g_inet_socket_address_get_port (address);
-  guint scope = 0;
 
-  if (g_inet_address_get_family (inet) == G_SOCKET_FAMILY_IPV4)
+  if (g_socket_address_get_family (G_SOCKET_ADDRESS (address)) == G_SOCKET_FAMILY_IPV4)
     return g_strdup_printf ("%s:%u", host, port);
-  scope = g_inet_socket_address_get_scope_id (address);
-  if (scope != 0)
-    return g_strdup_printf ("[%s%%%u]:%u", host, scope, port);
   return g_strdup_printf ("[%s]:%u", host, port);
 }
 

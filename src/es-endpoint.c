@@ -1402,6 +1402,35 @@ es_endpoint_get_local_address (EsEndpoint *self)
 }
 
 /**
+ * es_endpoint_dup_asked_host:
+ * @self: an endpoint that runs
+ * @sender: the address that came with a message
+ *
+ * Tells which of the host's addresses a message was sent to, in the form that
+ * [method@UdpServer.set_address] takes: a second server that is to answer in place of this one has to
+ * listen there.
+ *
+ * Where the endpoint has one address only it is that. It is `::` or `0.0.0.0`, any address, where the
+ * message was sent to many, or where the address was not given by this run of this endpoint.
+ * Thread-safe.
+ *
+ * Returns: (transfer full) (nullable): an IP address, with its scope where that is needed, or %NULL
+ *   while the endpoint is stopped and for a Unix socket
+ */
+char *
+es_endpoint_dup_asked_host (EsEndpoint *self,
+                            GSocketAddress *sender)
+{
+  g_autoptr (EsLane) lane = NULL;
+
+  g_return_val_if_fail (ES_IS_ENDPOINT (self), NULL);
+  g_return_val_if_fail (G_IS_SOCKET_ADDRESS (sender), NULL);
+
+  lane = ref_lane (self);
+  return lane != NULL ? es_lane_dup_asked_host (lane, sender) : NULL;
+}
+
+/**
  * es_endpoint_get_stats:
  * @self: an endpoint
  *

@@ -989,6 +989,18 @@ es_lane_get_local_address (EsLane *self)
   return self->local_address != NULL ? g_object_ref (self->local_address) : NULL;
 }
 
+/* (transfer full) (nullable) Where a message came to, or where all of them do. Thread-safe. */
+char *
+es_lane_dup_asked_host (EsLane *self,
+                        GSocketAddress *sender)
+{
+  char *host = es_address_dup_asked_host (sender, self->config.origin);
+
+  if (host == NULL && G_IS_INET_SOCKET_ADDRESS (self->local_address))
+    host = es_address_dup_host (G_INET_SOCKET_ADDRESS (self->local_address));
+  return host;
+}
+
 /* Reads nothing while the user wants it so. Thread-safe. */
 void
 es_lane_set_paused (EsLane *self,

@@ -81,6 +81,9 @@ GSocket *es_lane_get_socket (EsLane *self);
 
 GSocketAddress *es_lane_get_local_address (EsLane *self);
 
+char *es_lane_dup_asked_host (EsLane *self,
+                              GSocketAddress *sender);
+
 void es_lane_set_paused (EsLane *self,
                          gboolean is_paused);
 

@@ -238,6 +238,7 @@ def test_local_address():
     with started(EasyServers.UdpServer(port=0, address=HOST)) as server:
         with connected(server) as client:
             check_equal(server.get_local_address(), (HOST, server.get_port()))
+            check_equal(server.dup_asked_host(client.get_local_address()), HOST)
             check_equal(client.get_remote_address(), (HOST, server.get_port()))
     check_equal(server.get_local_address(), None)
 

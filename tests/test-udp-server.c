@@ -584,6 +584,64 @@ test_udp_server_limits_amplification (void)
   g_assert_true (es_endpoint_send_text (ES_ENDPOINT (server), "!", unheard, NULL));
 }
 
+static void
+test_udp_server_tells_who_was_asked (gconstpointer data)
+{
+  g_autoptr (EsUdpServer) server = new_server_at (data);
+  g_autoptr (EsTestInbox) inbox = es_test_inbox_new (server);
+  g_autoptr (GSocket) talker = es_test_new_socket ("127.0.0.1");
+  g_autoptr (GSocketAddress) asked = NULL;
+  g_autofree char *host = NULL;
+
+  g_test_summary ("A server on a host with many addresses tells which of them was asked.");
+
+  if (!es_test_has_mmsg ())
+    {
+      g_test_skip ("the portable calls do not tell which address was asked");
+      return;
+    }
+  start (server);
+  asked = es_test_address_of (server, "127.0.0.2");
+  send_to (talker, asked, "hello");
+  es_test_wait_until (es_test_inbox_get_n (inbox) == 1);
+
+  host = es_endpoint_dup_asked_host (ES_ENDPOINT (server), es_test_inbox_get_address (inbox, 0));
+  g_assert_cmpstr (host, ==, "127.0.0.2");
+}
+
+/* Takes the text. */
+static void
+assert_host (char *host,
+             const char *expected)
+{
+  g_assert_cmpstr (host, ==, expected);
+  g_free (host);
+}
+
+static void
+test_udp_server_tells_its_own_host (void)
+{
+  g_autoptr (EsUdpServer) server = new_server_at ("127.0.0.1");
+  g_autoptr (EsUdpServer) other = new_server_at ("0.0.0.0");
+  g_autoptr (EsTestInbox) inbox = es_test_inbox_new (server);
+  g_autoptr (GSocket) talker = NULL;
+  GSocketAddress *sender = NULL;
+
+  g_test_summary ("Where it is not known who was asked, a server tells where it listens.");
+
+  start (server);
+  start (other);
+  talker = es_test_new_talker (server, "127.0.0.1");
+  es_test_say (talker, "hello");
+  es_test_wait_until (es_test_inbox_get_n (inbox) == 1);
+  sender = es_test_inbox_get_address (inbox, 0);
+
+  assert_host (es_endpoint_dup_asked_host (ES_ENDPOINT (server), sender), "127.0.0.1");
+  assert_host (es_endpoint_dup_asked_host (ES_ENDPOINT (other), sender), "0.0.0.0");
+  es_endpoint_stop (ES_ENDPOINT (server));
+  assert_host (es_endpoint_dup_asked_host (ES_ENDPOINT (server), sender), NULL);
+}
+
 /* The caller's mistakes. */
 
 static void
@@ -667,6 +725,11 @@ main (int argc,
   g_test_add_data_func ("/udp-server/answers-from-where-it-was-asked-ip4", "0.0.0.0",
                         test_udp_server_answers_from_where_it_was_asked);
   g_test_add_func ("/udp-server/answers-after-restart", test_udp_server_answers_after_restart);
+  g_test_add_data_func ("/udp-server/tells-who-was-asked", "::",
+                        test_udp_server_tells_who_was_asked);
+  g_test_add_data_func ("/udp-server/tells-who-was-asked-by-ip4", "0.0.0.0",
+                        test_udp_server_tells_who_was_asked);
+  g_test_add_func ("/udp-server/tells-its-own-host", test_udp_server_tells_its_own_host);
   g_test_add_func ("/udp-server/answers-by-another", test_udp_server_answers_by_another);
   g_test_add_func ("/udp-server/has-amplification-limit", test_udp_server_has_amplification_limit);
   g_test_add_func ("/udp-server/limits-amplification", test_udp_server_limits_amplification);

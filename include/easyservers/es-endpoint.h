@@ -171,6 +171,10 @@ ES_API
 GSocketAddress *es_endpoint_get_local_address (EsEndpoint *self);
 
 ES_API
+char *es_endpoint_dup_asked_host (EsEndpoint *self,
+                                  GSocketAddress *sender);
+
+ES_API
 EsStats *es_endpoint_get_stats (EsEndpoint *self);
 
 ES_API

@@ -123,6 +123,7 @@ function addEndpoint({Endpoint}) {
         original(text, toAddress(address)));
     replace(Endpoint, 'send_data', (original, data, address) =>
         original(data, toAddress(address)));
+    replace(Endpoint, 'dup_asked_host', (original, sender) => original(toAddress(sender)));
     replace(Endpoint, 'send_many', (original, messages, address) =>
         original(messages.map(toBytes), toAddress(address)));
 }

@@ -392,6 +392,9 @@ class Endpoint(EasyServers.Endpoint):
     def get_local_address(self):
         return _from_socket_address(super().get_local_address())
 
+    def dup_asked_host(self, sender):
+        return super().dup_asked_host(_to_socket_address(sender))
+
 
 _send = EasyServers.Endpoint.send
 Endpoint.do_message_received = _do_nothing
