@@ -1,4 +1,4 @@
-#!/usr/bin/env -S gjs -m
+#!/usr/bin/gjs -m
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // Joins a chat and shows who says what: chat-client.js [--name NAME] HOST[:PORT]

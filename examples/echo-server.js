@@ -1,4 +1,4 @@
-#!/usr/bin/env -S gjs -m
+#!/usr/bin/gjs -m
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // Answers every message with the message itself: echo-server.js [PORT]
