@@ -21,11 +21,12 @@ start_echo ()
   port=${line##* }
 }
 
+# The shell would say on its standard error that the server was terminated.
 stop_echo ()
 {
   trap - EXIT
   kill "$server"
-  wait "$server" || true
+  wait "$server" 2>/dev/null || true
 }
 
 # is_echoed ADDRESS: an answer comes to what README.md types.
