@@ -12,6 +12,8 @@ import System from 'system';
 const DEADLINE = 60;
 const HOST = '127.0.0.1';
 const ALL_BYTES = Uint8Array.from({length: 256}, (_none, index) => index);
+// What is counted takes long under sanitizers, so all of it is done only where that is asked for.
+const MANY = GLib.getenv('ES_TEST_LONG') === null ? 20000 : 100000;
 
 const decoder = new TextDecoder();
 const context = GLib.MainContext.default();
@@ -353,25 +355,26 @@ function checkMany(listenBy) {
 
         server[listenBy[0]](...listenBy.slice(1), echo);
         client[listenBy[0]](...listenBy.slice(1), () => counter.n++);
-        sendMany(client, counter, 50000);
+        sendMany(client, counter, MANY);
         System.gc();
         const before = readResidentKib();
 
-        sendMany(client, counter, 100000);
+        sendMany(client, counter, MANY);
         System.gc();
         const growth = readResidentKib() - before;
+        const told = `the memory grew by ${growth} KiB in ${MANY} messages`;
 
-        print(`# the memory grew by ${growth} KiB`);
-        // The heap has its ups and downs. A message that leaked would be five times that.
-        check(growth < 16384, `the memory grew by ${growth} KiB`);
-        checkEqual([counter.n, server.get_stats().messages_received], [150000, 150000]);
+        print(`# ${told}`);
+        // The heap has its ups and downs. Messages that leaked would be four times that.
+        check(growth < MANY * 200 / 1024, told);
+        checkEqual([counter.n, server.get_stats().messages_received], [2 * MANY, 2 * MANY]);
     });
 }
 
-tests['100 000 messages through the signal\'s handler: none lost, memory flat'] = () =>
+tests['Many messages through the signal\'s handler: none lost, memory flat'] = () =>
     checkMany(['connect', 'message-received']);
 
-tests['100 000 messages through the direct handler: none lost, memory flat'] = () =>
+tests['Many messages through the direct handler: none lost, memory flat'] = () =>
     checkMany(['set_message_func']);
 
 function run() {
