@@ -273,7 +273,6 @@ test_strangers_are_all_accounted_for (gconstpointer data)
   g_test_summary ("Each message is received, too long, one too many, without room in the kernel, "
                   "or left by a stop: together they are all that were sent.");
 
-  g_setenv ("EASYSERVERS_DISABLE", "gro", TRUE);
   server = start_narrow_server (GPOINTER_TO_UINT (data));
   for (int round = 0; round < 4; round++)
     {
@@ -286,7 +285,6 @@ test_strangers_are_all_accounted_for (gconstpointer data)
       es_test_settle ();
     }
   es_endpoint_stop (ES_ENDPOINT (server));
-  g_unsetenv ("EASYSERVERS_DISABLE");
 
   assert_all_accounted_for (server, n_sent);
 }
@@ -538,11 +536,11 @@ siege_end (Siege *self,
   g_thread_join (self->flooder_thread);
   es_endpoint_quit (ES_ENDPOINT (self->server));
   g_thread_join (self->server_thread);
-  assert_all_accounted_for (self->server, self->flooder.n_sent + n_honest);
   stats = es_endpoint_get_stats (ES_ENDPOINT (self->server));
   g_test_message ("of %" G_GUINT64_FORMAT " forged messages %" G_GUINT64_FORMAT
                   " were over the limit, and %" G_GUINT64_FORMAT " found no room in the kernel",
                   self->flooder.n_sent, stats->dropped_rate_limited, stats->dropped_by_kernel);
+  assert_all_accounted_for (self->server, self->flooder.n_sent + n_honest);
   g_clear_object (&self->server);
 }
 
@@ -604,6 +602,8 @@ int
 main (int argc,
       char **argv)
 {
+  /* The kernel counts messages that travelled coalesced as one when it has no room for them. */
+  g_setenv ("EASYSERVERS_DISABLE", "gro", TRUE);
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/strangers/are-sent-so-much", test_strangers_are_sent_so_much);
   g_test_add_func ("/strangers/are-sent-nothing-unasked", test_strangers_are_sent_nothing_unasked);
