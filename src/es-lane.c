@@ -420,6 +420,15 @@ fill_batch (EsLane *self)
   return TRUE;
 }
 
+/* Looks whether more comes than is read, in which case strangers are to wait. */
+static void
+look_at_crowd (EsLane *self)
+{
+  if (self->rate_limit != NULL && es_rate_limit_is_on (self->rate_limit))
+    es_rate_limit_set_crowded (self->rate_limit,
+                               es_batch_was_full (self->batch) && es_socket_is_crowded (self->config.socket));
+}
+
 static void
 receive (EsLane *self)
 {
@@ -482,6 +491,8 @@ receive_and_deliver (EsLane *self)
   self->is_dispatching = TRUE;
   self->funcs.begin (self->owner);
   receive (self);
+  if (!self->is_closed)
+    look_at_crowd (self);
   if (self->pool != NULL)
     es_pool_commit (self->pool);
   self->is_dispatching = FALSE;

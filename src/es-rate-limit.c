@@ -18,11 +18,16 @@
  *
  * One message in four of a limited host passes all the same, as chrony lets it: so who forges the
  * address of a host cannot silence it.
+ *
+ * Who forges ever new addresses is within the limit with each. While more comes than can be read,
+ * hosts without an account are the ones to wait: one message in sixteen of theirs opens one. So those
+ * who were heard lately are served on.
  */
 
 #define N_WAYS 4
 #define N_SETS (ES_RATE_LIMIT_N_HOSTS / N_WAYS)
 #define LEAK_MASK 3
+#define NEWCOMER_MASK 15
 
 typedef struct
 {
@@ -37,6 +42,7 @@ struct _EsRateLimit
   guint64 factors[3];
   guint64 mixer;
   guint64 random;
+  gboolean is_crowded;
 };
 
 EsRateLimit *
@@ -91,7 +97,19 @@ hash_host (EsRateLimit *self,
   return ((sum ^ sum >> 32) * self->mixer) >> 32;
 }
 
-/* The account of a host: its own, or that of whoever is least ahead in its set. */
+/* By a number that strangers cannot foresee (xorshift64). */
+static gboolean
+is_leaked (EsRateLimit *self,
+           guint mask)
+{
+  self->random ^= self->random << 13;
+  self->random ^= self->random >> 7;
+  self->random ^= self->random << 17;
+  return (self->random >> 32 & mask) == 0;
+}
+
+/* (nullable) The account of a host: its own, or, if it may have one, that of whoever is least ahead in
+ * its set. */
 static gint64 *
 find_account (EsRateLimit *self,
               guint32 tag)
@@ -106,19 +124,26 @@ find_account (EsRateLimit *self,
       if (set->paid_until[i] < set->paid_until[oldest])
         oldest = i;
     }
+  if (self->is_crowded && !is_leaked (self, NEWCOMER_MASK))
+    return NULL;
   set->tags[oldest] = tag;
   set->paid_until[oldest] = 0;
   return &set->paid_until[oldest];
 }
 
-/* A number that strangers cannot foresee (xorshift64). */
-static gboolean
-is_leaked (EsRateLimit *self)
+/* Whether there is a limit. */
+gboolean
+es_rate_limit_is_on (EsRateLimit *self)
 {
-  self->random ^= self->random << 13;
-  self->random ^= self->random >> 7;
-  self->random ^= self->random << 17;
-  return (self->random >> 32 & LEAK_MASK) == 0;
+  return atomic_load_explicit (&self->rule->interval, memory_order_relaxed) > 0;
+}
+
+/* Notes whether more comes than can be read. */
+void
+es_rate_limit_set_crowded (EsRateLimit *self,
+                           gboolean is_crowded)
+{
+  self->is_crowded = is_crowded;
 }
 
 /* Whether a message may pass. @now: nanoseconds that never go back. */
@@ -134,10 +159,12 @@ es_rate_limit_pass (EsRateLimit *self,
   if (interval == 0 || !es_native_is_ip (sender))
     return TRUE;
   paid_until = find_account (self, hash_host (self, sender));
+  if (paid_until == NULL)
+    return FALSE;
   /* A rule that was changed leaves nobody further ahead than the new one lets them be. */
   *paid_until = MIN (*paid_until, now + burst + interval);
   if (*paid_until > now + burst)
-    return is_leaked (self);
+    return is_leaked (self, LEAK_MASK);
   *paid_until = MAX (*paid_until, now) + interval;
   return TRUE;
 }

@@ -26,6 +26,11 @@ gboolean es_rate_limit_pass (EsRateLimit *self,
                              const EsNative *sender,
                              gint64 now);
 
+gboolean es_rate_limit_is_on (EsRateLimit *self);
+
+void es_rate_limit_set_crowded (EsRateLimit *self,
+                                gboolean is_crowded);
+
 void es_rate_rule_set (EsRateRule *self,
                        guint rate,
                        guint burst);

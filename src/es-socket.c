@@ -259,14 +259,33 @@ es_socket_refuse_messages (GSocket *socket)
   setsockopt (g_socket_get_fd (socket), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
-/* How many messages the kernel had no room for, since the socket was opened (SO_MEMINFO). */
+/* What the kernel says of its buffers for the socket (SO_MEMINFO), all zero where it says nothing. */
+static void
+get_memory_info (GSocket *socket,
+                 guint32 info[SK_MEMINFO_VARS])
+{
+  socklen_t size = SK_MEMINFO_VARS * sizeof *info;
+
+  memset (info, 0, size);
+  getsockopt (g_socket_get_fd (socket), SOL_SOCKET, SO_MEMINFO, info, &size);
+}
+
+/* How many messages the kernel had no room for, since the socket was opened. */
 guint64
 es_socket_get_n_dropped (GSocket *socket)
 {
-  guint32 info[SK_MEMINFO_VARS] = { 0 };
-  socklen_t size = sizeof info;
+  guint32 info[SK_MEMINFO_VARS];
 
-  if (getsockopt (g_socket_get_fd (socket), SOL_SOCKET, SO_MEMINFO, info, &size) != 0)
-    return 0;
+  get_memory_info (socket, info);
   return info[SK_MEMINFO_DROPS];
+}
+
+/* Whether more than half of the receive buffer is in use. */
+gboolean
+es_socket_is_crowded (GSocket *socket)
+{
+  guint32 info[SK_MEMINFO_VARS];
+
+  get_memory_info (socket, info);
+  return info[SK_MEMINFO_RMEM_ALLOC] > info[SK_MEMINFO_RCVBUF] / 2;
 }

@@ -63,3 +63,5 @@ void es_socket_tell_local_address (GSocket *socket);
 void es_socket_refuse_messages (GSocket *socket);
 
 guint64 es_socket_get_n_dropped (GSocket *socket);
+
+gboolean es_socket_is_crowded (GSocket *socket);

@@ -465,8 +465,10 @@ install_rate_properties (void)
    *
    * How many messages a second are taken from one host; 0: any number. A host is an IPv4 address,
    * or the /64 network of an IPv6 one; the port does not count. Of those over the limit one in four
-   * is taken all the same, so that nobody can silence a host by forging its address. The others are
-   * counted as rate limited, for each worker on its own. Acts at once.
+   * is taken all the same, so that nobody can silence a host by forging its address. While the
+   * receive buffer is more than half full, hosts that were not heard lately wait: of their messages
+   * one in sixteen is taken. What is not taken is counted as rate limited, for each worker on its
+   * own. Acts at once.
    */
   properties[PROP_RATE_LIMIT] = g_param_spec_uint ("rate-limit", NULL, NULL, 0, MAX_RATE, 0, flags);
 

@@ -198,6 +198,38 @@ test_rate_limit_forgives (void)
 }
 
 static void
+test_rate_limit_serves_who_was_heard (void)
+{
+  const EsRateRule rule = rule_of (1000, 10);
+  g_autoptr (EsRateLimit) limit = es_rate_limit_new (&rule);
+  const EsNative sender = host ("192.0.2.1", 1);
+  guint n_passed = 0;
+
+  g_test_summary ("While more comes than is read, whoever was heard is taken, and one in sixteen of the others.");
+
+  g_assert_true (es_rate_limit_pass (limit, &sender, NOW));
+  es_rate_limit_set_crowded (limit, TRUE);
+  for (guint i = 1; i <= 160000; i++)
+    {
+      const EsNative forged = numbered_host (0x0a000000 + i);
+
+      n_passed += es_rate_limit_pass (limit, &forged, NOW + i * SECOND / 100000);
+      if (i % 500 == 0)
+        g_assert_true (es_rate_limit_pass (limit, &sender, NOW + i * SECOND / 100000));
+    }
+  g_assert_cmpuint (n_passed, >, 9000);
+  g_assert_cmpuint (n_passed, <, 11000);
+
+  es_rate_limit_set_crowded (limit, FALSE);
+  for (guint i = 1; i <= 1000; i++)
+    {
+      const EsNative newcomer = numbered_host (0x0b000000 + i);
+
+      g_assert_true (es_rate_limit_pass (limit, &newcomer, NOW + 2 * SECOND));
+    }
+}
+
+static void
 test_rate_limit_lets_unix_pass (void)
 {
   const EsRateRule rule = rule_of (1, 1);
@@ -221,6 +253,7 @@ main (int argc,
   g_test_add_func ("/rate-limit/counts-up", test_rate_limit_counts_up);
   g_test_add_func ("/rate-limit/keeps-the-worst", test_rate_limit_keeps_the_worst);
   g_test_add_func ("/rate-limit/forgives", test_rate_limit_forgives);
+  g_test_add_func ("/rate-limit/serves-who-was-heard", test_rate_limit_serves_who_was_heard);
   g_test_add_func ("/rate-limit/lets-unix-pass", test_rate_limit_lets_unix_pass);
   return g_test_run ();
 }

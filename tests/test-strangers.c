@@ -424,6 +424,43 @@ flood (gpointer data)
   return NULL;
 }
 
+static void
+test_strangers_wait_in_a_crowd (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  g_autoptr (EsTestInbox) inbox = NULL;
+  g_autoptr (GSocket) known = es_test_new_talker (server, "127.0.0.1");
+  Flooder flooder = { .server = server, .first_host = 0x7f010000, .n_hosts = 0x00fe0000 };
+  g_autofree Volley *volley = g_new0 (Volley, 1);
+  GSocket *socket = es_endpoint_get_socket (ES_ENDPOINT (server));
+  g_autoptr (EsStats) stats = NULL;
+  guint n_heard = 0;
+
+  g_test_summary ("With a buffer full of strangers' messages the server takes those of hosts that it has heard.");
+
+  es_udp_server_set_rate_limit (server, 1000);
+  g_object_unref (hear_from (server, known, 5));
+  inbox = es_test_inbox_new (server);
+  es_endpoint_set_paused (ES_ENDPOINT (server), TRUE);
+  load (volley, es_udp_server_get_port (server));
+  for (int i = 0; i < 50; i++)
+    {
+      forge (volley, &flooder);
+      g_assert_cmpint (sendmmsg (g_socket_get_fd (socket), volley->headers, FLOOD_BATCH, 0), ==, FLOOD_BATCH);
+      es_test_say (known, "known");
+    }
+  es_endpoint_set_receive_buffer_size (ES_ENDPOINT (server), 1024 * 1024);
+  es_endpoint_set_paused (ES_ENDPOINT (server), FALSE);
+  es_test_wait_until (count_read (server) == 1 + 50 * (FLOOD_BATCH + 1));
+
+  for (guint i = 0; i < es_test_inbox_get_n (inbox); i++)
+    n_heard += g_str_equal (es_test_inbox_get_text (inbox, i), "known");
+  g_assert_cmpuint (n_heard, ==, 50);
+  stats = es_endpoint_get_stats (ES_ENDPOINT (server));
+  g_assert_cmpuint (stats->dropped_by_kernel, ==, 0);
+  g_assert_cmpuint (stats->dropped_rate_limited, >, 100);
+}
+
 /* A server in a thread of its own. */
 static gpointer
 serve (gpointer data)
@@ -619,6 +656,7 @@ main (int argc,
                         test_strangers_are_all_accounted_for);
   g_test_add_func ("/strangers/do-not-fill-memory-with-errors",
                    test_strangers_do_not_fill_memory_with_errors);
+  g_test_add_func ("/strangers/wait-in-a-crowd", test_strangers_wait_in_a_crowd);
   g_test_add_func ("/strangers/silence-nobody", test_strangers_silence_nobody);
   g_test_add_func ("/strangers/silence-nobody-by-its-own-address",
                    test_strangers_silence_nobody_by_its_own_address);
