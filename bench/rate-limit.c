@@ -48,7 +48,8 @@ measure (const char *name,
         }
       best = MIN (best, g_get_monotonic_time () - begin);
     }
-  g_print ("%-40s %5.1f ns a message, %5.1f %% pass\n", name, best * 1000.0 / n_messages, n_passed * 20.0 / n_messages);
+  g_print ("%-40s %5.1f ns a message, %5.1f %% pass\n",
+           name, best * 1000.0 / n_messages, n_passed * 20.0 / n_messages);
 }
 
 int

@@ -23,11 +23,10 @@ typedef struct
                          EsLaneConfig *config,
                          GError **error);
 
-  /* Whether so many bytes may be sent to an address, in any thread, if the endpoint is limited. */
-  gboolean (*may_send) (EsEndpoint *self,
-                        GSocketAddress *address,
-                        gsize size,
-                        GError **error);
+  /* Whether nobody has vouched for an address (nullable), in any thread, if the endpoint is
+   * limited: it is sent no more than it has earned. */
+  gboolean (*is_stranger) (EsEndpoint *self,
+                           GSocketAddress *address);
 
   /* Takes a message on its way to the handlers; chain up to let it go on. */
   void (*deliver) (EsEndpoint *self,
@@ -46,17 +45,15 @@ typedef struct
 
 EsEndpointClassPrivate *es_endpoint_class_get_private (EsEndpointClass *klass);
 
-/* Whether may_send is asked before each send. Thread-safe. */
+/* Whether strangers are sent no more than they have earned. Thread-safe. */
 void es_endpoint_set_limited (EsEndpoint *self,
                               gboolean is_limited);
 
 gboolean es_endpoint_is_limited (EsEndpoint *self);
 
-/* Whether so many bytes may be sent to an address. Thread-safe. */
-gboolean es_endpoint_may_send (EsEndpoint *self,
-                               GSocketAddress *address,
-                               gsize size,
-                               GError **error);
+/* Whether an address (nullable) is sent no more than it has earned. Thread-safe. */
+gboolean es_endpoint_is_stranger (EsEndpoint *self,
+                                  GSocketAddress *address);
 
 /* What the next socket is to be like. In the endpoint's context. */
 EsSocketOptions *es_endpoint_get_options (EsEndpoint *self);

@@ -42,13 +42,26 @@ check_size (gsize size,
   return FALSE;
 }
 
+/* Takes what a stranger has earned. It may have forged its address. */
+static gboolean
+take_credit (GSocketAddress *address,
+             gsize size,
+             GError **error)
+{
+  if (es_address_take_credit (address, size))
+    return TRUE;
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                       "The amplification limit does not let a stranger be sent so much");
+  return FALSE;
+}
+
 /* How many of the messages come before the first that is too large for any network, or that may
- * not be sent, of which the error tells. */
+ * not be sent to a stranger, of which the error tells. */
 static guint
-count_sendable (EsEndpoint *self,
-                GBytes **messages,
+count_sendable (GBytes **messages,
                 guint n_messages,
                 GSocketAddress *address,
+                gboolean is_stranger,
                 GError **error)
 {
   gsize limit = get_max_payload (address);
@@ -62,7 +75,7 @@ count_sendable (EsEndpoint *self,
       size = g_bytes_get_size (messages[n]);
       if (!check_size (size, limit, error))
         break;
-      if (!es_endpoint_may_send (self, address, size, error))
+      if (is_stranger && !take_credit (address, size, error))
         break;
     }
   if (n > 0)
@@ -207,6 +220,7 @@ es_endpoint_send_many (EsEndpoint *self,
 {
   g_autoptr (EsLane) lane = NULL;
   g_autoptr (GError) problem = NULL;
+  gboolean is_stranger;
   guint n_sendable;
   int n = -1;
 
@@ -217,15 +231,17 @@ es_endpoint_send_many (EsEndpoint *self,
 
   if (n_messages == 0)
     return 0;
+  is_stranger = es_endpoint_is_stranger (self, address);
   lane = es_endpoint_ref_sending_lane (self, &problem);
   if (lane != NULL)
     lane = es_endpoint_prefer_private (self, g_steal_pointer (&lane), address);
+  n_messages = MIN (n_messages, G_MAXINT);
   n_sendable = lane != NULL
-                 ? count_sendable (self, messages, MIN (n_messages, G_MAXINT), address, &problem)
+                 ? count_sendable (messages, n_messages, address, is_stranger, &problem)
                  : 0;
   if (n_sendable > 0)
     n = es_lane_send (lane, messages, n_sendable, address, &problem);
-  if (address != NULL && es_endpoint_is_limited (self))
+  if (is_stranger)
     give_back_credit (messages, MAX (n, 0), n_sendable, address);
   if (n >= 0)
     return n;

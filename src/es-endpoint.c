@@ -232,6 +232,28 @@ static const EsLaneFuncs lane_funcs = {
   on_lane_writable,
 };
 
+/* Emits message-received without a reference to the endpoint, which GLib's other calls take: a
+ * thread of ours that always had one would keep alive what nobody else wants. An endpoint that goes
+ * waits for these threads. */
+static void
+emit_unheld (EsEndpoint *self,
+             GBytes *message,
+             GSocketAddress *address)
+{
+  GValue values[4] = { G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT, G_VALUE_INIT };
+
+  g_value_init (&values[0], G_OBJECT_TYPE (self));
+  values[0].data[0].v_pointer = self;
+  g_value_init (&values[1], G_TYPE_BYTES);
+  g_value_set_static_boxed (&values[1], message);
+  g_value_init (&values[2], G_TYPE_SOCKET_ADDRESS);
+  g_value_set_object (&values[2], address);
+  g_value_init (&values[3], G_TYPE_POINTER);
+  g_value_set_pointer (&values[3], es_endpoint_send);
+  g_signal_emitv (values, signals[SIGNAL_MESSAGE_RECEIVED], 0, NULL);
+  g_value_unset (&values[2]);
+}
+
 static void
 es_endpoint_real_deliver (EsEndpoint *self,
                           GBytes *message,
@@ -242,8 +264,12 @@ es_endpoint_real_deliver (EsEndpoint *self,
 
   if (handler != NULL)
     handler->func (self, message, address, es_endpoint_send, handler->user_data);
-  if (atomic_load_explicit (&priv->is_heard, memory_order_relaxed))
+  if (!atomic_load_explicit (&priv->is_heard, memory_order_relaxed))
+    return;
+  if (priv->is_alone)
     g_signal_emit (self, signals[SIGNAL_MESSAGE_RECEIVED], 0, message, address, es_endpoint_send);
+  else
+    emit_unheld (self, message, address);
 }
 
 /* Which of the kernel's ways to coalesce messages are used: all, but for tests, which switch them
@@ -958,13 +984,10 @@ es_endpoint_is_limited (EsEndpoint *self)
 }
 
 gboolean
-es_endpoint_may_send (EsEndpoint *self,
-                      GSocketAddress *address,
-                      gsize size,
-                      GError **error)
+es_endpoint_is_stranger (EsEndpoint *self,
+                         GSocketAddress *address)
 {
-  return !es_endpoint_is_limited (self) ||
-         get_private (self)->vtable->may_send (self, address, size, error);
+  return es_endpoint_is_limited (self) && get_private (self)->vtable->is_stranger (self, address);
 }
 
 EsSocketOptions *

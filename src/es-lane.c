@@ -424,9 +424,11 @@ fill_batch (EsLane *self)
 static void
 look_at_crowd (EsLane *self)
 {
-  if (self->rate_limit != NULL && es_rate_limit_is_on (self->rate_limit))
-    es_rate_limit_set_crowded (self->rate_limit,
-                               es_batch_was_full (self->batch) && es_socket_is_crowded (self->config.socket));
+  gboolean is_limited = self->rate_limit != NULL && es_rate_limit_is_on (self->rate_limit);
+
+  if (is_limited)
+    es_rate_limit_set_crowded (self->rate_limit, es_batch_was_full (self->batch) &&
+                                                   es_socket_is_crowded (self->config.socket));
 }
 
 static void

@@ -12,7 +12,85 @@
 
 /* Groups and interfaces. GSocket knows how to join a group on one interface, though not an IPv4
  * group for one sender on a socket of IPv6; here is what it takes to do it on every interface that
- * can. */
+ * can, and to leave what was joined on a socket that outlives its use. */
+
+/* A group that a socket is a member of. */
+typedef struct
+{
+  GInetAddress *group;  /* (owned) */
+  GInetAddress *source; /* (owned) (nullable) */
+  char *interface_name; /* (owned) (nullable) NULL: every one that can */
+} EsMembership;
+
+static GQuark
+memberships_quark (void)
+{
+  return g_quark_from_static_string ("es-memberships");
+}
+
+static void
+free_membership (gpointer data)
+{
+  EsMembership *membership = data;
+
+  g_object_unref (membership->group);
+  g_clear_object (&membership->source);
+  g_free (membership->interface_name);
+  g_free (membership);
+}
+
+/* (transfer none) The socket's memberships, which last as long as it does. */
+static GPtrArray *
+get_memberships (GSocket *socket)
+{
+  GPtrArray *all = g_object_get_qdata (G_OBJECT (socket), memberships_quark ());
+
+  if (all != NULL)
+    return all;
+  all = g_ptr_array_new_with_free_func (free_membership);
+  g_object_set_qdata_full (G_OBJECT (socket), memberships_quark (), all,
+                           (GDestroyNotify) g_ptr_array_unref);
+  return all;
+}
+
+static gboolean
+equal_inet (GInetAddress *a,
+            GInetAddress *b)
+{
+  return a == b || (a != NULL && b != NULL && g_inet_address_equal (a, b));
+}
+
+static void
+note_join (GSocket *socket,
+           GInetAddress *group,
+           GInetAddress *source,
+           const char *interface_name)
+{
+  EsMembership *membership = g_new0 (EsMembership, 1);
+
+  membership->group = g_object_ref (group);
+  membership->source = source != NULL ? g_object_ref (source) : NULL;
+  membership->interface_name = g_strdup (interface_name);
+  g_ptr_array_add (get_memberships (socket), membership);
+}
+
+static void
+note_leave (GSocket *socket,
+            GInetAddress *group,
+            GInetAddress *source,
+            const char *interface_name)
+{
+  GPtrArray *all = get_memberships (socket);
+
+  for (guint i = all->len; i > 0; i--)
+    {
+      EsMembership *membership = all->pdata[i - 1];
+
+      if (equal_inet (membership->group, group) && equal_inet (membership->source, source) &&
+          g_strcmp0 (membership->interface_name, interface_name) == 0)
+        g_ptr_array_remove_index_fast (all, i - 1);
+    }
+}
 
 gboolean
 es_multicast_join (GSocket *socket,
@@ -132,7 +210,27 @@ es_multicast_change (GSocket *socket,
   if (!is_changed)
     g_prefix_error (error, "Could not %s group %s: ",
                     change == es_multicast_join ? "join" : "leave", name);
+  else if (change == es_multicast_join)
+    note_join (socket, group, source, interface_name);
+  else
+    note_leave (socket, group, source, interface_name);
   return is_changed;
+}
+
+/* Leaves whatever was joined here. What an interface took along that is gone needs no leaving. */
+void
+es_multicast_leave_all (GSocket *socket)
+{
+  GPtrArray *all = get_memberships (socket);
+
+  while (all->len > 0)
+    {
+      EsMembership *membership = g_ptr_array_steal_index_fast (all, 0);
+
+      es_multicast_change (socket, es_multicast_leave, membership->group, membership->source,
+                           membership->interface_name, NULL);
+      free_membership (membership);
+    }
 }
 
 /* Chooses the interface that messages to groups leave by. */

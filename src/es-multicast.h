@@ -30,6 +30,8 @@ gboolean es_multicast_change (GSocket *socket,
                               const char *interface_name,
                               GError **error);
 
+void es_multicast_leave_all (GSocket *socket);
+
 gboolean es_multicast_set_interface (GSocket *socket,
                                      const char *interface_name,
                                      GError **error);

@@ -131,9 +131,13 @@ EsPeer *
 es_peer_table_lookup (EsPeerTable *self,
                       GSocketAddress *address)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-  EsPeer *peer = g_hash_table_lookup (self->peers, address);
+  g_autoptr (GMutexLocker) locker = NULL;
+  EsPeer *peer;
 
+  if (atomic_load (&self->n_peers) == 0)
+    return NULL;
+  locker = g_mutex_locker_new (&self->lock);
+  peer = g_hash_table_lookup (self->peers, address);
   return peer != NULL ? g_object_ref (peer) : NULL;
 }
 

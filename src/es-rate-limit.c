@@ -20,8 +20,8 @@
  * address of a host cannot silence it.
  *
  * Who forges ever new addresses is within the limit with each. While more comes than can be read,
- * hosts without an account are the ones to wait: one message in sixteen of theirs opens one. So those
- * who were heard lately are served on.
+ * hosts without an account are the ones to wait: one message in sixteen of theirs opens one. So
+ * those who were heard lately are served on.
  */
 
 #define N_WAYS 4
@@ -108,8 +108,8 @@ is_leaked (EsRateLimit *self,
   return (self->random >> 32 & mask) == 0;
 }
 
-/* (nullable) The account of a host: its own, or, if it may have one, that of whoever is least ahead in
- * its set. */
+/* (nullable) The account of a host: its own, or, if it may have one, that of whoever is least ahead
+ * in its set. */
 static gint64 *
 find_account (EsRateLimit *self,
               guint32 tag)

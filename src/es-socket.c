@@ -259,7 +259,7 @@ es_socket_refuse_messages (GSocket *socket)
   setsockopt (g_socket_get_fd (socket), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
-/* What the kernel says of its buffers for the socket (SO_MEMINFO), all zero where it says nothing. */
+/* What the kernel says of its buffers for the socket (SO_MEMINFO): zero where it says nothing. */
 static void
 get_memory_info (GSocket *socket,
                  guint32 info[SK_MEMINFO_VARS])

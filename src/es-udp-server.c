@@ -8,6 +8,7 @@
 #include "es-address-private.h"
 #include "es-endpoint-private.h"
 #include "es-keepalive.h"
+#include "es-multicast.h"
 #include "es-peer-list.h"
 #include "es-peer-table.h"
 
@@ -313,32 +314,19 @@ es_udp_server_configure (EsEndpoint *endpoint,
   return config->terms != NULL || !es_udp_server_is_private (self);
 }
 
+/* A host of the network that is no peer may have forged its address. Where the server is private
+ * nothing leaves for anybody without a session, and that proves an address. */
 static gboolean
-is_peer (EsUdpServer *self,
-         GSocketAddress *address)
-{
-  g_autoptr (EsPeer) peer = es_peer_table_lookup (get_private (self)->peers, address);
-
-  return peer != NULL;
-}
-
-/* A stranger may have forged its address, and so is sent at most a multiple of what it sent. */
-static gboolean
-es_udp_server_may_send (EsEndpoint *endpoint,
-                        GSocketAddress *address,
-                        gsize size,
-                        GError **error)
+es_udp_server_is_stranger (EsEndpoint *endpoint,
+                           GSocketAddress *address)
 {
   EsUdpServer *self = ES_UDP_SERVER (endpoint);
+  g_autoptr (EsPeer) peer = NULL;
 
-  /* Nothing leaves for anybody without a session, and that proves an address. */
-  if (address == NULL || es_udp_server_is_private (self))
-    return TRUE;
-  if (es_address_take_credit (address, size) || is_peer (self, address))
-    return TRUE;
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
-                       "The amplification limit does not let a stranger be sent so much");
-  return FALSE;
+  if (!G_IS_INET_SOCKET_ADDRESS (address) || es_udp_server_is_private (self))
+    return FALSE;
+  peer = es_peer_table_lookup (get_private (self)->peers, address);
+  return peer == NULL;
 }
 
 static void
@@ -365,6 +353,8 @@ es_udp_server_restate (EsEndpoint *endpoint)
     es_keepalive_start (priv->keepalive);
   else
     es_peer_table_remove_all (priv->peers, ES_PEER_REMOVED_STOPPED);
+  if (priv->socket != NULL && !es_endpoint_is_running (endpoint))
+    es_multicast_leave_all (priv->socket);
   follow_changes (endpoint);
   g_object_notify_by_pspec (G_OBJECT (endpoint), properties[PROP_PORT]);
 }
@@ -571,7 +561,7 @@ es_udp_server_class_init (EsUdpServerClass *klass)
   endpoint_class->open = es_udp_server_open;
   parent_deliver = endpoint_class->deliver;
   endpoint_class->configure = es_udp_server_configure;
-  endpoint_class->may_send = es_udp_server_may_send;
+  endpoint_class->is_stranger = es_udp_server_is_stranger;
   endpoint_class->deliver = es_udp_server_deliver;
   endpoint_class->restate = es_udp_server_restate;
   install_socket_properties ();
@@ -657,9 +647,10 @@ is_bound_datagram_socket (GSocket *socket)
  * Makes a server that listens at a socket which somebody else has opened.
  *
  * The options of the socket stay as they are, but that it blocks no more. A stop does not close it:
- * what comes meanwhile waits in it, for the next start or for another process. There is one worker,
- * whatever [property@UdpServer:workers] says. A Unix datagram that its receiver has no room for
- * fails with %G_IO_ERROR_WOULD_BLOCK.
+ * what comes meanwhile waits in it, for the next start or for another process. It leaves the
+ * multicast groups that the server has joined. There is one worker, whatever
+ * [property@UdpServer:workers] says. A Unix datagram that its receiver has no room for fails with
+ * %G_IO_ERROR_WOULD_BLOCK.
  *
  * Returns: (transfer full): the server
  */

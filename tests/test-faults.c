@@ -436,6 +436,52 @@ test_faults_interrupted (void)
   g_assert_cmpuint (stats->send_errors + stats->receive_errors, ==, 0);
 }
 
+/* How many bytes the server sends to an address before it is refused. */
+static guint
+use_up (gpointer server,
+        GSocketAddress *address)
+{
+  g_autoptr (GError) error = NULL;
+  guint n = 0;
+
+  while (es_endpoint_send_text (server, "x", address, &error))
+    n++;
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  return n;
+}
+
+static void
+test_faults_earn_nothing (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  g_autoptr (EsTestInbox) inbox = es_test_inbox_new (server);
+  g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
+  g_autofree char *text = g_strnfill (1000, 'x');
+  g_autoptr (EsPeer) peer = NULL;
+  GSocketAddress *address;
+
+  g_test_summary ("What the kernel refuses uses up nothing of what a stranger may be sent, "
+                  "and a peer earns nothing by it.");
+
+  es_udp_server_set_amplification_limit (server, 2);
+  es_test_say (talker, "0123456789");
+  es_test_wait_until (es_test_inbox_get_n (inbox) == 1);
+  address = es_test_inbox_get_address (inbox, 0);
+  set_faults_of (server);
+  faults.n_sends = 8;
+  faults.send_errno = EPERM;
+  for (int i = 0; i < 4; i++)
+    g_assert_false (es_endpoint_send_text (ES_ENDPOINT (server), "hello", address, NULL));
+  peer = es_udp_server_add_peer (server, address);
+  for (int i = 0; i < 4; i++)
+    g_assert_false (es_endpoint_send_text (ES_ENDPOINT (server), text, address, NULL));
+  g_assert_true (es_udp_server_remove_peer (server, peer));
+  g_assert_cmpint (faults.n_sends, ==, 0);
+  clear_faults ();
+
+  g_assert_cmpuint (use_up (server, address), ==, 20);
+}
+
 /* What the kernel may say of a call. */
 typedef struct
 {
@@ -854,6 +900,7 @@ main (int argc,
   add_for_each ("receive-always", receive_problems, G_N_ELEMENTS (receive_problems),
                 test_faults_receive_always);
   g_test_add_func ("/faults/short-counts", test_faults_short_counts);
+  g_test_add_func ("/faults/earn-nothing", test_faults_earn_nothing);
   g_test_add_data_func ("/faults/without-ip6", GINT_TO_POINTER (EAFNOSUPPORT),
                         test_faults_without_ip6);
   g_test_add_data_func ("/faults/without-ip6-addresses", GINT_TO_POINTER (EADDRNOTAVAIL),

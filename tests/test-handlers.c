@@ -314,6 +314,49 @@ test_handlers_block (gconstpointer data)
   g_assert_cmpuint (stats->messages_sent, ==, stats->messages_received);
 }
 
+#define N_FLOODERS 2
+#define N_TALKERS 8
+
+/* A flood that goes on until the server is gone. */
+typedef struct
+{
+  GPtrArray *talkers; /* (owned) of GSocket */
+  int is_over;
+} Flood;
+
+static gpointer
+flood (gpointer data)
+{
+  Flood *self = data;
+
+  for (guint i = 0; !g_atomic_int_get (&self->is_over); i++)
+    g_socket_send (self->talkers->pdata[i % N_TALKERS], "flood", 5, NULL, NULL);
+  return NULL;
+}
+
+static void
+test_handlers_let_go_in_flood (gconstpointer data)
+{
+  EsUdpServer *server = start_server (GPOINTER_TO_INT (data));
+  Flood self = { g_ptr_array_new_with_free_func (g_object_unref), FALSE };
+  GThread *threads[N_FLOODERS];
+
+  g_test_summary ("The last reference may go amid a flood, though some handler runs at any time.");
+
+  g_signal_connect (server, "message-received", G_CALLBACK (block), NULL);
+  for (int i = 0; i < N_TALKERS; i++)
+    g_ptr_array_add (self.talkers, es_test_new_talker (server, "127.0.0.1"));
+  for (int i = 0; i < N_FLOODERS; i++)
+    threads[i] = g_thread_new ("flooder", flood, &self);
+  es_test_wait_until (es_test_get_n_received (server) > 500);
+  g_assert_finalize_object (server);
+
+  g_atomic_int_set (&self.is_over, TRUE);
+  for (int i = 0; i < N_FLOODERS; i++)
+    g_thread_join (threads[i]);
+  g_ptr_array_unref (self.talkers);
+}
+
 static void
 drop_in_job (EsJob *job,
              EsEndpoint *endpoint,
@@ -363,6 +406,12 @@ main (int argc,
   g_test_add_data_func ("/handlers/block-threaded", GINT_TO_POINTER (THREADED),
                         test_handlers_block);
   g_test_add_data_func ("/handlers/block-workers", GINT_TO_POINTER (WORKERS), test_handlers_block);
+  g_test_add_data_func ("/handlers/let-go-in-flood", GINT_TO_POINTER (ALONE),
+                        test_handlers_let_go_in_flood);
+  g_test_add_data_func ("/handlers/let-go-in-flood-threaded", GINT_TO_POINTER (THREADED),
+                        test_handlers_let_go_in_flood);
+  g_test_add_data_func ("/handlers/let-go-in-flood-workers", GINT_TO_POINTER (WORKERS),
+                        test_handlers_let_go_in_flood);
   g_test_add_func ("/handlers/job-drops", test_handlers_job_drops);
   return g_test_run ();
 }

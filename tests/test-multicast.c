@@ -123,6 +123,38 @@ test_multicast_is_heard_by_members (void)
   assert_heard (inbox, server, speaker, "13");
 }
 
+/* Joins a group on a socket, without the library. */
+static gboolean
+can_join (GSocket *socket,
+          const char *group)
+{
+  g_autoptr (GInetAddress) address = g_inet_address_new_from_string (group);
+
+  return g_socket_join_multicast_group (socket, address, FALSE, "lo", NULL);
+}
+
+static void
+test_multicast_ends_with_stop (void)
+{
+  g_autoptr (GSocket) socket = es_test_new_socket ("0.0.0.0");
+  g_autoptr (EsUdpServer) server = es_udp_server_new_for_socket (socket);
+
+  g_test_summary ("A stop leaves the groups that were joined on an adopted socket, and no others.");
+
+  g_assert_true (can_join (socket, "239.255.77.3"));
+  start (server);
+  join (server, GROUP, "lo");
+  join (server, OTHER_GROUP, NULL);
+  join (server, "239.255.77.4", "lo");
+  leave (server, "239.255.77.4", "lo");
+  g_assert_false (can_join (socket, GROUP));
+  es_endpoint_stop (ES_ENDPOINT (server));
+
+  g_assert_false (can_join (socket, "239.255.77.3"));
+  g_assert_true (can_join (socket, GROUP));
+  g_assert_true (can_join (socket, OTHER_GROUP));
+}
+
 static void
 test_multicast_is_answered (void)
 {
@@ -695,6 +727,7 @@ main (int argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/multicast/is-heard-by-members", test_multicast_is_heard_by_members);
+  g_test_add_func ("/multicast/ends-with-stop", test_multicast_ends_with_stop);
   g_test_add_func ("/multicast/is-answered", test_multicast_is_answered);
   g_test_add_func ("/multicast/of-others-is-not-heard", test_multicast_of_others_is_not_heard);
   g_test_add_func ("/multicast/options-act-at-once", test_multicast_options_act_at_once);

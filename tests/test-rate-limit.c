@@ -205,7 +205,8 @@ test_rate_limit_serves_who_was_heard (void)
   const EsNative sender = host ("192.0.2.1", 1);
   guint n_passed = 0;
 
-  g_test_summary ("While more comes than is read, whoever was heard is taken, and one in sixteen of the others.");
+  g_test_summary ("While more comes than is read, whoever was heard is taken, "
+                  "and one in sixteen of the others.");
 
   g_assert_true (es_rate_limit_pass (limit, &sender, NOW));
   es_rate_limit_set_crowded (limit, TRUE);
