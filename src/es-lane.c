@@ -33,8 +33,9 @@
 #define MIN_REST_USEC 1000
 #define MAX_REST_USEC G_USEC_PER_SEC
 
-/* So many messages may be put aside before no more are read. */
+/* So many messages, or bytes, may be put aside before no more are read. */
 #define MAX_ASIDE 65536
+#define MAX_ASIDE_BYTES (16 * 1024 * 1024)
 
 /* What fits in a datagram of any kind, so that nobody need look which kind it is. */
 #define MAX_ANSWER_SIZE 65507
@@ -79,10 +80,11 @@ struct _EsLane
   gint64 batch_time;       /* when the batch was read, monotonic microseconds */
   GSocketAddress *sender;  /* (owned) (nullable) of the train that is being delivered */
   GQueue aside;            /* of (owned) EsAside, read before their turn, to be delivered next */
-  GSource *source;         /* (owned) (nullable) */
-  GSource *outbox_source;  /* (owned) (nullable) */
-  GSource *dtls_source;    /* (owned) (nullable) */
-  gpointer poll;           /* (nullable) the source's watch */
+  gsize n_bytes_aside;
+  GSource *source;        /* (owned) (nullable) */
+  GSource *outbox_source; /* (owned) (nullable) */
+  GSource *dtls_source;   /* (owned) (nullable) */
+  gpointer poll;          /* (nullable) the source's watch */
   GIOCondition events;
   gboolean is_dispatching;
   guint n_errors;       /* of reception, in a row */
@@ -292,6 +294,7 @@ put_aside (EsLane *self,
 
   aside->message = g_bytes_ref (message);
   aside->address = g_object_ref (self->sender);
+  self->n_bytes_aside += g_bytes_get_size (message);
   g_queue_push_tail (&self->aside, aside);
 }
 
@@ -331,6 +334,17 @@ deliver (EsLane *self,
     self->deliver (self->receiver, message, self->sender);
 }
 
+/* (transfer full) (nullable) */
+static EsAside *
+take_aside (EsLane *self)
+{
+  EsAside *aside = g_queue_pop_head (&self->aside);
+
+  if (aside != NULL)
+    self->n_bytes_aside -= g_bytes_get_size (aside->message);
+  return aside;
+}
+
 /* Delivers what was put aside. */
 static void
 deliver_aside (EsLane *self,
@@ -338,7 +352,7 @@ deliver_aside (EsLane *self,
 {
   while (self->aside.length > 0 && goes_on (self) && g_get_monotonic_time () < deadline)
     {
-      EsAside *aside = g_queue_pop_head (&self->aside);
+      EsAside *aside = take_aside (self);
 
       self->deliver (self->receiver, aside->message, aside->address);
       free_aside (aside);
@@ -875,7 +889,7 @@ count_aside (EsLane *self)
 {
   EsAside *aside;
 
-  while ((aside = g_queue_pop_head (&self->aside)) != NULL)
+  while ((aside = take_aside (self)) != NULL)
     {
       count_lost (self, g_bytes_get_size (aside->message));
       free_aside (aside);
@@ -1041,6 +1055,12 @@ receive_one_aside (EsLane *self,
     }
 }
 
+static gboolean
+has_room_aside (EsLane *self)
+{
+  return self->aside.length < MAX_ASIDE && self->n_bytes_aside < MAX_ASIDE_BYTES;
+}
+
 /* Sends what was held and reads what waits, in the lane's thread, without calling a handler: what
  * @take does not take is put aside for the next dispatch. */
 void
@@ -1051,7 +1071,7 @@ es_lane_receive_aside (EsLane *self,
   EsArrival arrival;
 
   es_outbox_flush (self->outbox);
-  if (self->is_closed || self->aside.length >= MAX_ASIDE ||
+  if (self->is_closed || !has_room_aside (self) ||
       (es_batch_is_read (self->batch) && !fill_batch (self)))
     return;
   /* A handler that runs now was given this one, and goes on with it. */

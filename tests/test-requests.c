@@ -814,6 +814,49 @@ ask_in_thread (gpointer data)
   return NULL;
 }
 
+/* Sends far more than a client puts aside, no faster than it reads, and no answer. */
+static void
+answer_with_a_flood (EsEndpoint *endpoint,
+                     GBytes *message,
+                     GSocketAddress *address,
+                     EsSendFunc send,
+                     gpointer user_data)
+{
+  g_autofree guint8 *bytes = g_malloc0 (60000);
+  g_autoptr (GBytes) large = g_bytes_new (bytes, 60000);
+
+  for (guint i = 0; i < 600; i++)
+    {
+      es_endpoint_send (endpoint, large, address, NULL);
+      if (i % 16 == 0)
+        g_usleep (1000);
+    }
+}
+
+static void
+test_requests_put_so_much_aside (void)
+{
+  g_autoptr (Service) service = service_new (answer_with_a_flood);
+  g_autoptr (EsUdpClient) client = connect_to_service (service);
+  g_autoptr (EsTestInbox) inbox = es_test_inbox_new (client);
+  g_autoptr (GBytes) message = g_bytes_new_static ("hello", 5);
+  g_autoptr (EsStats) stats = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("While a request blocks, 16 MiB of other messages are put aside, "
+                  "and a batch more.");
+
+  es_udp_client_set_match_func (client, match_prefix, NULL, NULL);
+  set_patience (client, es_test_is_slow () ? 5000 : 1000, 0);
+  g_assert_null (es_udp_client_request (client, message, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+
+  stats = es_endpoint_get_stats (ES_ENDPOINT (client));
+  g_assert_cmpuint (stats->bytes_received, >, 8 * 1024 * 1024);
+  g_assert_cmpuint (stats->bytes_received, <, 16 * 1024 * 1024 + 65 * 60000);
+  es_test_wait_until (es_test_inbox_get_n (inbox) >= stats->messages_received);
+}
+
 static void
 test_requests_block_in_threads (void)
 {
@@ -963,6 +1006,7 @@ add_blocking_tests (void)
   g_test_add_data_func ("/requests/block-at-home", NULL, test_requests_block_at_home);
   g_test_add_data_func ("/requests/block-at-home-started", "started", test_requests_block_at_home);
   g_test_add_func ("/requests/block-in-vain", test_requests_block_in_vain);
+  g_test_add_func ("/requests/put-so-much-aside", test_requests_put_so_much_aside);
   g_test_add_func ("/requests/block-in-threads", test_requests_block_in_threads);
   g_test_add_func ("/requests/unblocked-by-stop", test_requests_unblocked_by_stop);
   g_test_add_func ("/requests/unblocked-by-cancel", test_requests_unblocked_by_cancel);
