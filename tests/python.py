@@ -392,6 +392,27 @@ def test_exception_in_handler():
     check_equal([str(exception[1]) for exception in told], ["told", "told"])
 
 
+def test_exceptions_without_end():
+    """Exceptions in handlers, however many, cost no message and no reference"""
+    n_messages = 10000 if os.environ.get("ES_TEST_LONG") else 500
+    told = []
+
+    def fail(*_arguments):
+        raise ValueError("told")
+
+    hook, sys.excepthook = sys.excepthook, lambda *exception: told.append(exception[0])
+    try:
+        with started() as server, Stranger(server.get_port()) as stranger:
+            server.connect("message-received", fail)
+            for i in range(n_messages):
+                stranger.say(b"hello")
+                wait_until(lambda: len(told) > i)
+            check_equal(server.get_stats().messages_received, n_messages)
+    finally:
+        sys.excepthook = hook
+    check_equal(set(told), {ValueError})
+
+
 # Subclasses
 
 

@@ -1151,6 +1151,80 @@ test_endpoint_sends_every_byte (void)
   g_assert_cmpint (es_test_inbox_get_text (inbox, 0)[256], ==, 0);
 }
 
+/* What is sent, of whichever size. No two sizes have the same bytes in the same places. */
+static guint8
+byte_at (gsize size,
+         gsize i)
+{
+  return size * 31 + i * 7 + i / 256;
+}
+
+/* Whether each message so far was the one that was due. */
+typedef struct
+{
+  gsize next;
+  gsize step;
+  gsize limit;
+} Sizes;
+
+static void
+step_on (Sizes *sizes)
+{
+  /* The sizes around what pages, frames and tables of trains hold, and the last ones, all count. */
+  if (sizes->step == 1 || sizes->next < 2100 || sizes->next + 2 * sizes->step > sizes->limit)
+    sizes->next++;
+  else
+    sizes->next += sizes->step;
+}
+
+static void
+check_size (EsEndpoint *server,
+            GBytes *message,
+            GSocketAddress *address,
+            EsSendFunc send,
+            gpointer user_data)
+{
+  Sizes *sizes = user_data;
+  gsize size;
+  const guint8 *bytes = g_bytes_get_data (message, &size);
+  gsize n_wrong = 0;
+
+  g_assert_cmpuint (size, ==, sizes->next);
+  for (gsize i = 0; i < size; i++)
+    n_wrong += bytes[i] != byte_at (size, i);
+  g_assert_cmpuint (n_wrong, ==, 0);
+  step_on (sizes);
+}
+
+static void
+test_endpoint_sends_each_size (gconstpointer host)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_server ();
+  g_autoptr (EsUdpClient) client = es_udp_client_new ();
+  g_autoptr (GSocketAddress) address = es_test_address_of (server, host);
+  gsize limit = strchr (host, ':') != NULL ? 65527 : 65507;
+  Sizes due = { 0, g_getenv ("ES_TEST_LONG") != NULL ? 1 : es_test_is_slow () ? 1009
+                                                                              : 61,
+                limit };
+  Sizes sent = due;
+  g_autofree guint8 *bytes = g_malloc (limit);
+
+  g_test_summary ("Messages of every size, where ES_TEST_LONG is set, else of very many, "
+                  "and of every byte value, arrive as they were sent.");
+
+  if (es_test_lacks (host))
+    return;
+  es_endpoint_set_message_func (ES_ENDPOINT (server), check_size, &due, NULL);
+  for (; sent.next <= limit; step_on (&sent))
+    {
+      for (gsize i = 0; i < sent.next; i++)
+        bytes[i] = byte_at (sent.next, i);
+      es_test_wait_until (due.next + (sent.next < 2100 ? 32 : 1) > sent.next);
+      g_assert_true (es_endpoint_send_data (ES_ENDPOINT (client), bytes, sent.next, address, NULL));
+    }
+  es_test_wait_until (due.next == sent.next);
+}
+
 static void
 test_endpoint_sends_every_size (void)
 {
@@ -1942,6 +2016,8 @@ add_send_tests (void)
   g_test_add_func ("/endpoint/sends-empty-messages", test_endpoint_sends_empty_messages);
   g_test_add_func ("/endpoint/sends-every-byte", test_endpoint_sends_every_byte);
   g_test_add_func ("/endpoint/sends-every-size", test_endpoint_sends_every_size);
+  g_test_add_data_func ("/endpoint/sends-each-size", "127.0.0.1", test_endpoint_sends_each_size);
+  g_test_add_data_func ("/endpoint/sends-each-size-ip6", "::1", test_endpoint_sends_each_size);
   g_test_add_data_func ("/endpoint/sends-many-1", GUINT_TO_POINTER (1), test_endpoint_sends_many);
   g_test_add_data_func ("/endpoint/sends-many-64", GUINT_TO_POINTER (64), test_endpoint_sends_many);
   g_test_add_data_func ("/endpoint/sends-many-65", GUINT_TO_POINTER (65), test_endpoint_sends_many);
