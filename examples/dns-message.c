@@ -97,7 +97,7 @@ dns_names_add (GHashTable *names, const char *name, GInetAddress *ip, gboolean i
   return !is_first || add_record (names, reverse->str, ns_t_ptr, wire, strlen ((char *) wire) + 1);
 }
 
-/* Reads where the question ends, and OPT, whose type stays 0 if there is none (RFC 6891). */
+/* Reads where the question ends, and OPT, which stays empty if there is none (RFC 6891). */
 static int
 read_query (const guint8 *data, gsize size, gsize *question_end, ns_rr *opt)
 {
@@ -120,6 +120,9 @@ read_query (const guint8 *data, gsize size, gsize *question_end, ns_rr *opt)
       if (record.type == ns_t_opt)
         *opt = record;
     }
+  for (guint at = 0; at != opt->rdlength; at += 4 + ns_get16 (opt->rdata + at + 2))
+    if (at + 4 > opt->rdlength)
+      return ns_r_formerr;
   return (opt->ttl >> 16 & 0xff) == 0 ? ns_r_noerror : ns_r_badvers;
 }
 
@@ -173,13 +176,12 @@ gsize
 dns_answer (GHashTable *names, const guint8 *query, gsize size, guint8 *answer)
 {
   Answer self = { answer, NS_HFIXEDSZ, NS_PACKETSZ };
-  ns_rr opt;
+  ns_rr opt = { .type = 0 };
   int rcode = ns_r_notimpl;
 
   if (size < NS_HFIXEDSZ || (query[2] & IS_RESPONSE) != 0)
     return 0;
 
-  opt.type = opt.ttl = 0;
   if ((query[2] & OPCODE) == 0)
     rcode = read_query (query, size, &self.size, &opt);
   if (opt.type == ns_t_opt)

@@ -18,8 +18,7 @@
 #define USAGE "Usage: dns-server --hosts FILE [--port 0 to 65535] [--workers 1 to 256]"
 
 static char *hosts_file; /* (owned) */
-static int port = 53;
-static int n_workers = 1;
+static int port = 53, n_workers = 1;
 
 static const GOptionEntry options[] = {
   { "hosts", 'f', 0, G_OPTION_ARG_FILENAME, &hosts_file, "Serve the names in this file", "FILE" },

@@ -605,6 +605,8 @@ def test_bad_queries(server):
     bad += [write_query("web", opt=write_opt() * 2, counts=(1, 0, 0, 2))]
     bad += [write_query("web", opt=write_opt(name=write_name("web")))]
     bad += [write_query("web", opt=record[:-1], counts=(1, 0, 0, 1))]
+    options = (b"x", b"\0\x03\0", b"\0\x03\0\1", b"\0\x03\0\1xy", b"\0\x03\0\0\0\x03", b"\0\x03\xff\xff")
+    bad += [write_query("web", opt=write_opt(options=option)) for option in options]
     for query in bad:
         answer = Answer(asker.ask_bytes(query))
         check_equal((query, answer.rcode), (query, FORMERR))
@@ -709,8 +711,7 @@ def test_strange_queries(server):
 # dnsperf
 
 
-def test_dnsperf(server):
-    """dnsperf: nothing is lost"""
+def check_dnsperf(server):
     if shutil.which("dnsperf") is None:
         raise Skip("dnsperf is not there")
     with tempfile.NamedTemporaryFile("w") as queries:
@@ -722,6 +723,17 @@ def test_dnsperf(server):
     for what, expected in (("sent", 20000), ("completed", 20000), ("lost", 0)):
         check_equal((what, int(re.search(rf"Queries {what}: +(\d+)", output)[1])), (what, expected))
     check("NOERROR 15000 (75.00%), NXDOMAIN 5000 (25.00%)" in output, output)
+
+
+def test_dnsperf(server):
+    """dnsperf: nothing is lost"""
+    check_dnsperf(server)
+
+
+def test_dnsperf_workers(server):
+    """dnsperf: nothing is lost by several workers"""
+    with Server(HOSTS, "--workers", "3") as own:
+        check_dnsperf(own)
 
 
 # The program
