@@ -101,6 +101,13 @@ takes_receive_fault (int fd)
   return takes_fault (fd, &faults.n_receives, faults.receive_errno);
 }
 
+static void
+say_more (int fd)
+{
+  if (fd == faults.fd && faults.stranger > 0)
+    syscall (SYS_sendto, faults.stranger, "more", 4, 0, NULL, 0);
+}
+
 ssize_t
 recvmsg (int fd,
          struct msghdr *message,
@@ -108,6 +115,7 @@ recvmsg (int fd,
 {
   if (takes_receive_fault (fd))
     return -1;
+  say_more (fd);
   return syscall (SYS_recvmsg, fd, message, flags);
 }
 
@@ -122,8 +130,7 @@ recvmmsg (int fd,
     return -1;
   if (fd == faults.fd && faults.receive_limit > 0)
     n_messages = MIN (n_messages, (unsigned int) faults.receive_limit);
-  if (fd == faults.fd && faults.stranger > 0)
-    syscall (SYS_sendto, faults.stranger, "more", 4, 0, NULL, 0);
+  say_more (fd);
   return syscall (SYS_recvmmsg, fd, messages, n_messages, flags, timeout);
 }
 
@@ -524,6 +531,18 @@ static const Problem receive_problems[] = {
 
 #define N_MESSAGES 100
 
+/* Whether the test is to be skipped, and is, since GSocket itself makes the call again. */
+static gboolean
+is_left_to_gsocket (const Problem *problem)
+{
+  gboolean is_left = !es_test_has_mmsg () &&
+                     (problem->problem == EINTR || problem->problem == EINVAL);
+
+  if (is_left)
+    g_test_skip ("GSocket makes the call again");
+  return is_left;
+}
+
 /* Sends numbers, and notes in @accepted which were taken. Returns how many were. */
 static guint
 send_numbers (gpointer endpoint,
@@ -617,11 +636,8 @@ test_faults_send_always (gconstpointer data)
   g_test_summary ("Where no send works the endpoint lives on: each answer is lost under a name, "
                   "or waits.");
 
-  if (problem->problem == EINTR && !es_test_has_mmsg ())
-    {
-      g_test_skip ("GSocket goes on for ever");
-      return;
-    }
+  if (is_left_to_gsocket (problem))
+    return;
   set_faults_of (server);
   faults.n_sends = G_MAXINT;
   faults.send_errno = problem->problem;
@@ -705,6 +721,8 @@ test_faults_receive_once (gconstpointer data)
 
   g_test_summary ("A failure of reception is told once, and loses nothing.");
 
+  if (is_left_to_gsocket (problem))
+    return;
   set_faults_of (server);
   faults.n_receives = 1;
   faults.receive_errno = problem->problem;
@@ -724,6 +742,8 @@ test_faults_receive_amid (gconstpointer data)
 
   g_test_summary ("Failures of reception among messages lose none of them, and keep their order.");
 
+  if (is_left_to_gsocket (problem))
+    return;
   set_faults_of (server);
   faults.n_receives = 9;
   faults.receive_limit = 10;
@@ -758,11 +778,8 @@ test_faults_receive_always (gconstpointer data)
   g_test_summary ("Where reception does nothing but fail the loop sleeps, others have their turn, "
                   "and then it goes on.");
 
-  if (problem->problem == EINTR && !es_test_has_mmsg ())
-    {
-      g_test_skip ("GSocket goes on for ever");
-      return;
-    }
+  if (is_left_to_gsocket (problem))
+    return;
   set_faults_of (server);
   faults.n_receives = G_MAXINT;
   faults.receive_errno = problem->problem;
