@@ -77,7 +77,7 @@ append_time (GString *lines, const char *text, GDateTime *now)
 {
   g_autoptr (GDateTime) time = text != NULL ? parse_time (text, now) : NULL;
   g_autoptr (GDateTime) utc = time != NULL ? g_date_time_to_utc (time) : NULL;
-  g_autofree char *stamp = g_date_time_format (utc != NULL ? utc : now, "%FT%T.%fZ ");
+  g_autofree char *stamp = g_date_time_format (utc != NULL ? utc : now, "%C%y-%m-%dT%T.%fZ ");
 
   g_string_append (lines, stamp);
 }

@@ -86,6 +86,8 @@ static const Case new_cases[] = {
         "2026-11-22T22:00:00.000000Z h user.notice a p i - t"),
   CASE ("<13>1 2024-02-29T00:00:00.1Z h a p i - t",
         "2024-02-29T00:00:00.100000Z h user.notice a p i - t"),
+  CASE ("<13>1 0203-10-11T00:00:00Z h a p i - t",
+        "0203-10-11T00:00:00.000000Z h user.notice a p i - t"),
   /* What no calendar has is no time. */
   CASE ("<13>1 2026-02-29T00:00:00Z h a p i - t", TOLD "- t"),
   CASE ("<13>1 2026-13-01T00:00:00Z h a p i - t", TOLD "- t"),
