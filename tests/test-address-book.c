@@ -242,6 +242,40 @@ test_address_book_answers_from_address_asked (void)
 }
 
 static void
+assert_asked (const char *sender,
+              guint scope,
+              const char *asked,
+              const char *expected)
+{
+  g_autoptr (EsAddressBook) book = es_address_book_new (ORIGIN);
+  EsNative native = native_of (sender, 1234);
+  EsLocal local = local_of (asked);
+  g_autoptr (GSocketAddress) address = NULL;
+  g_autofree char *host = NULL;
+
+  if (native.family == AF_INET6)
+    native.ip6.sin6_scope_id = scope;
+  address = es_address_book_lookup (book, &native, &local);
+  host = es_address_dup_asked_host (address, ORIGIN);
+  g_assert_cmpstr (host, ==, expected);
+  g_assert_null (es_address_dup_asked_host (address, ORIGIN + 1));
+}
+
+static void
+test_address_book_tells_who_was_asked (void)
+{
+  g_autoptr (GSocketAddress) stranger = g_inet_socket_address_new_from_string ("192.0.2.1", 1);
+
+  g_test_summary ("The host that was asked has the scope of who asked, where it needs one.");
+
+  assert_asked ("192.0.2.1", 0, "127.0.0.2", "127.0.0.2");
+  assert_asked ("2001:db8::1", 0, "2001:db8::2", "2001:db8::2");
+  assert_asked ("fe80::1", 7, "fe80::2", "fe80::2%7");
+  assert_asked ("fe80::1", 7, "2001:db8::2", "2001:db8::2");
+  g_assert_null (es_address_dup_asked_host (stranger, ORIGIN));
+}
+
+static void
 test_address_book_knows_whom_to_answer (void)
 {
   g_autoptr (EsAddressBook) book = es_address_book_new (ORIGIN);
@@ -487,6 +521,7 @@ main (int argc,
   g_test_add_func ("/address-book/forgets-unix-senders", test_address_book_forgets_unix_senders);
   g_test_add_func ("/address-book/answers-from-address-asked",
                    test_address_book_answers_from_address_asked);
+  g_test_add_func ("/address-book/tells-who-was-asked", test_address_book_tells_who_was_asked);
   g_test_add_func ("/address-book/knows-whom-to-answer", test_address_book_knows_whom_to_answer);
   g_test_add_func ("/address-book/prepares-for-sends", test_address_book_prepares_for_sends);
   g_test_add_func ("/address-book/leaves-other-addresses",
