@@ -159,8 +159,7 @@ on_answer (EsEndpoint *own, GBytes *message, GSocketAddress *from, EsSendFunc se
   if (is_client && opcode == TFTP_ACK && n > 0 && n <= self->window->len)
     {
       self->wait = MAX (MIN_WAIT, self->wait / 4 + 3 * (g_get_monotonic_time () - self->sent)) / 2;
-      self->n_tries = 0;
-      self->request = 0;
+      self->request = self->n_tries = 0;
       self->first += n;
       g_ptr_array_remove_range (self->window, 0, n);
       transfer_go_on (self);
@@ -256,12 +255,13 @@ main (int argc, char **argv)
   clients = g_hash_table_new_full (es_address_hash, es_address_equal, g_object_unref, transfer_end);
   server = es_udp_server_new_from_activation (NULL, NULL) ?: es_udp_server_new (port);
   es_endpoint_set_message_func (ES_ENDPOINT (server), on_request, NULL, NULL);
+  es_endpoint_set_quit_on_signals (ES_ENDPOINT (server), TRUE);
   if (chdir (root) != 0)
     g_set_error (&error, G_IO_ERROR, 0, "Could not enter %s: %s", root, g_strerror (errno));
   else if (es_endpoint_start (ES_ENDPOINT (server), &error))
     {
       g_print ("Listening on port %u\n", es_udp_server_get_port (server));
-      es_endpoint_run_until_signal (ES_ENDPOINT (server), &error);
+      es_endpoint_run (ES_ENDPOINT (server), &error);
     }
   if (error != NULL)
     g_printerr ("%s\n", error->message);

@@ -13,8 +13,6 @@
 #include "es-stats-private.h"
 #include "es-tidings.h"
 
-#include <glib-unix.h>
-
 #include <stdatomic.h>
 
 /**
@@ -1258,70 +1256,6 @@ es_endpoint_run (EsEndpoint *self,
   stop_here (self);
   es_home_leave (context);
   return TRUE;
-}
-
-static gboolean
-quit_cb (gpointer data)
-{
-  es_endpoint_quit (data);
-  return G_SOURCE_CONTINUE;
-}
-
-/* (transfer full) Quits the endpoint when the process is sent a signal. */
-static GSource *
-watch_signal (EsEndpoint *self,
-              int number,
-              GMainContext *context)
-{
-  GSource *source = g_unix_signal_source_new (number);
-
-  g_source_set_callback (source, quit_cb, self, NULL);
-  g_source_attach (source, context);
-  return source;
-}
-
-static void
-unwatch_signal (GSource *source)
-{
-  g_source_destroy (source);
-  g_source_unref (source);
-}
-
-/**
- * es_endpoint_run_until_signal:
- * @self: an endpoint
- * @error: return location for a #GError
- *
- * Does what [method@Endpoint.run] does, and ends also when the process is sent SIGINT or SIGTERM.
- *
- * So a server is ended by Ctrl-C or by systemd as it is by itself: it is stopped, and the program
- * goes on behind the call. From then on these signals have their default effect, unless others
- * watch for them, too (g_unix_signal_source_new()). Errors: those of [method@Endpoint.run].
- *
- * Returns: %TRUE once the endpoint is stopped, %FALSE if it could not be started
- */
-gboolean
-es_endpoint_run_until_signal (EsEndpoint *self,
-                              GError **error)
-{
-  g_autoptr (GMainContext) context = NULL;
-  GSource *interrupt, *terminate;
-  gboolean was_run;
-
-  g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  /* Before anybody can see that it runs, and send one. */
-  if (es_endpoint_is_running (self))
-    context = es_endpoint_ref_context (self);
-  else
-    context = g_main_context_ref_thread_default ();
-  interrupt = watch_signal (self, SIGINT, context);
-  terminate = watch_signal (self, SIGTERM, context);
-  was_run = es_endpoint_run (self, error);
-  unwatch_signal (interrupt);
-  unwatch_signal (terminate);
-  return was_run;
 }
 
 /**

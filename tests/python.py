@@ -612,18 +612,6 @@ def test_interrupt():
     check_equal(signal.set_wakeup_fd(-1), -1)
 
 
-def test_run_until_signal():
-    """Ctrl-C and SIGTERM end run_until_signal(), without an exception"""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before = signal.getsignal(number)
-        server = EasyServers.UdpServer(port=0, address=HOST)
-        thread = kill_when_running(server, number)
-        check(server.run_until_signal(), "it did not run")
-        thread.join()
-        check(not server.is_running(), "it still runs")
-        check(signal.getsignal(number) is before, "not as before")
-
-
 def test_signal_handlers():
     """Python's own signal handlers run while run() blocks"""
     server = EasyServers.UdpServer(port=0)

@@ -439,46 +439,6 @@ test_endpoint_run_until_quit (void)
   g_assert_finalize_object (g_steal_pointer (&server));
 }
 
-static gboolean
-raise_cb (gpointer number)
-{
-  raise (GPOINTER_TO_INT (number));
-  return G_SOURCE_REMOVE;
-}
-
-static void
-test_endpoint_run_until_signal (gconstpointer number)
-{
-  g_autoptr (EsUdpServer) server = es_udp_server_new (0);
-  g_autoptr (GError) error = NULL;
-
-  g_test_summary ("A run that a signal may end ends with it, and may come again.");
-
-  for (int i = 0; i < 2; i++)
-    {
-      g_idle_add (raise_cb, (gpointer) number);
-      g_assert_true (es_endpoint_run_until_signal (ES_ENDPOINT (server), &error));
-      g_assert_no_error (error);
-      assert_stopped (server);
-    }
-  g_idle_add (quit_cb, server);
-  g_assert_true (es_endpoint_run_until_signal (ES_ENDPOINT (server), &error));
-  assert_stopped (server);
-}
-
-static void
-test_endpoint_run_until_signal_fails (void)
-{
-  g_autoptr (EsUdpServer) server = es_test_start_server ();
-  g_autoptr (EsUdpServer) second = es_udp_server_new (es_udp_server_get_port (server));
-  g_autoptr (GError) error = NULL;
-
-  g_test_summary ("A run that a signal may end, and that cannot start, says why.");
-
-  g_assert_false (es_endpoint_run_until_signal (ES_ENDPOINT (second), &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE);
-}
-
 static void
 test_endpoint_run_after_start (void)
 {
@@ -1968,11 +1928,6 @@ add_lifecycle_tests (void)
   g_test_add_func ("/endpoint/dies-while-it-runs", test_endpoint_dies_while_it_runs);
   g_test_add_func ("/endpoint/belongs-to-context", test_endpoint_belongs_to_context);
   g_test_add_func ("/endpoint/run-until-quit", test_endpoint_run_until_quit);
-  g_test_add_data_func ("/endpoint/run-until-sigint", GINT_TO_POINTER (SIGINT),
-                        test_endpoint_run_until_signal);
-  g_test_add_data_func ("/endpoint/run-until-sigterm", GINT_TO_POINTER (SIGTERM),
-                        test_endpoint_run_until_signal);
-  g_test_add_func ("/endpoint/run-until-signal-fails", test_endpoint_run_until_signal_fails);
   g_test_add_func ("/endpoint/run-after-start", test_endpoint_run_after_start);
   g_test_add_func ("/endpoint/run-until-stop", test_endpoint_run_until_stop);
   g_test_add_func ("/endpoint/run-until-stop-in-handler", test_endpoint_run_until_stop_in_handler);

@@ -117,10 +117,6 @@ gboolean es_endpoint_run (EsEndpoint *self,
                           GError **error);
 
 ES_API
-gboolean es_endpoint_run_until_signal (EsEndpoint *self,
-                                       GError **error);
-
-ES_API
 void es_endpoint_quit (EsEndpoint *self);
 
 ES_API

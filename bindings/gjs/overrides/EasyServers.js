@@ -178,7 +178,7 @@ function forbidThreads({Endpoint, UdpServer}) {
             enumerable: true,
         });
     }
-    for (const begin of ['start', 'run', 'run_until_signal']) {
+    for (const begin of ['start', 'run']) {
         replace(Endpoint, begin, function (original) {
             checkThreads(this);
             return original();

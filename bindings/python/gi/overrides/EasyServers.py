@@ -370,16 +370,6 @@ class Endpoint(EasyServers.Endpoint):
         with _interruptible(self.quit):
             return super().run()
 
-    def run_until_signal(self):
-        """Starts and blocks until quit(), Ctrl-C or SIGTERM, which are no exceptions here."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            return super().run_until_signal()
-        finally:
-            # GLib leaves the default handler where Python's was.
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def send(self, message, address=None):
         """Sends a message, from any thread. GLib.Error tells why that failed."""
         return _send(self, _to_bytes(message), _to_socket_address(address))
