@@ -638,20 +638,21 @@ def test_many_curls(server):
 
 def test_too_many(server):
     """There are so many transfers and no more, and who has been in vain gets the next place"""
-    server.add("place", 10)
-    clients = [Client(server.port) for _ in range(MAX_TRANSFERS)]
-    for client in clients:
-        client.ask("place", timeout=255)
-        read_options(client.hear())
-    with Client(server.port) as late:
-        late.ask("place", timeout=255)
-        late.check_is_alone()
-        clients[7].say(write_error())
-        wait_until(lambda: is_heard(late, "place"), "there is a place again")
-        late.hear_data(1)
-    for client in clients:
-        client.end()
-    wait_for_place(server, "place")
+    # Where no transfer lingers whose end was lost.
+    with Server() as empty:
+        empty.add("place", 10)
+        clients = [Client(empty.port) for _ in range(MAX_TRANSFERS)]
+        for client in clients:
+            client.ask("place", timeout=255)
+            read_options(client.hear())
+        with Client(empty.port) as late:
+            late.ask("place", timeout=255)
+            late.check_is_alone()
+            clients[7].say(write_error())
+            wait_until(lambda: is_heard(late, "place"), "there is a place again")
+            late.hear_data(1)
+        for client in clients:
+            client.end()
 
 
 def test_stranger(server):
@@ -862,28 +863,24 @@ def answer_strangely(client, answer):
 
 
 def test_strange(server):
-    """Whatever strangers send, the server goes on"""
-    data = server.add("strange", 3000)
-    messages = strange_messages()
-    clients = [Client(server.port) for _ in range(8)]
-    for i, (request, answer) in zip(range(N_STRANGE), messages):
-        client = clients[i % 8]
-        client.send(request)
-        if i % 4 == 0:
-            answer_strangely(client, answer)
-    for client in clients:
-        answer_strangely(client, write_error())
-        client.end()
-    wait_for_place(server, "strange")
-    with Client(server.port) as client:
-        check(client.get("strange") == data, "something else came")
-
-
-def wait_for_place(server, name):
-    """Waits until all that was sent before has been read, so that there are places for transfers."""
-    with Client(server.port) as client:
-        wait_until(lambda: is_heard(client, name), "there is a place")
-        client.hear()
+    """Whatever strangers send, the server goes on, and ends as ever"""
+    with Server() as other:
+        data = other.add("strange", 3000)
+        clients = [Client(other.port) for _ in range(8)]
+        for i, (request, answer) in zip(range(N_STRANGE), strange_messages()):
+            client = clients[i % 8]
+            client.send(request)
+            if i % 4 == 0:
+                answer_strangely(client, answer)
+        for client in clients:
+            answer_strangely(client, write_error())
+            client.end()
+        # All that was sent before has been read when there is a place.
+        with Client(other.port) as client:
+            wait_until(lambda: is_heard(client, "strange"), "there is a place again")
+            client.hear()
+        with Client(other.port) as client:
+            check(client.get("strange") == data, "something else came")
 
 
 def is_heard(client, name):
