@@ -62,7 +62,9 @@ on_timer (GSource *source,
   EsKeepalive *self = user_data;
 
   self->due (self->owner);
-  es_keepalive_update (self);
+  /* Whoever was told may have let the owner go, and this with it. */
+  if (!g_source_is_destroyed (source))
+    es_keepalive_update (self);
   return G_SOURCE_CONTINUE;
 }
 

@@ -453,6 +453,31 @@ test_peer_removed_with_last_reference (void)
   g_assert_null (watched);
 }
 
+static void
+drop_silent (EsUdpServer *server,
+             EsPeer *peer,
+             EsPeerRemoved reason,
+             gpointer user_data)
+{
+  g_clear_object ((EsUdpServer **) user_data);
+}
+
+static void
+test_peer_silent_with_last_reference (void)
+{
+  EsUdpServer *server = es_test_start_server ();
+  gpointer watched = server;
+
+  g_test_summary ("Whoever is told that a peer fell silent may let the server go.");
+
+  g_object_add_weak_pointer (G_OBJECT (server), &watched);
+  g_signal_connect (server, "peer-removed", G_CALLBACK (drop_silent), &server);
+  set_ping (server, 1, 1);
+  add_number (server, 0, 1234);
+  es_test_wait_until (watched == NULL);
+  g_assert_null (server);
+}
+
 #define N_SHARED 50
 
 static gpointer
@@ -868,6 +893,7 @@ add_list_tests (void)
                         test_peer_list_changes_at_home);
   g_test_add_func ("/peer/removed-while-it-is-told", test_peer_removed_while_it_is_told);
   g_test_add_func ("/peer/removed-with-last-reference", test_peer_removed_with_last_reference);
+  g_test_add_func ("/peer/silent-with-last-reference", test_peer_silent_with_last_reference);
   g_test_add_func ("/peer/is-served-to-threads", test_peer_is_served_to_threads);
 }
 
