@@ -259,6 +259,19 @@ wake_timers (EsRequests *self)
   g_main_context_wakeup (context);
 }
 
+/* Ends a request that came behind those which a stop has ended: from a handler that the stop waits
+ * for, whose sends still leave. */
+static void
+end_if_stopped (EsRequest *request)
+{
+  EsRequests *self = request->requests;
+
+  if (es_endpoint_is_running (self->endpoint) || !claim (self, request))
+    return;
+  finish (request, NULL,
+          g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CLOSED, "The client is stopped"));
+}
+
 /* Takes a request over, and ends its task in time. @timeout_ms: how long to wait before it is sent
  * again the first time. Thread-safe. */
 void
@@ -268,7 +281,7 @@ es_requests_add (EsRequests *self,
                  guint timeout_ms,
                  guint retries)
 {
-  EsRequest *request = g_atomic_rc_box_new0 (EsRequest);
+  g_autoptr (EsRequest) request = g_atomic_rc_box_new0 (EsRequest);
 
   request->requests = self;
   request->task = g_object_ref (task);
@@ -278,10 +291,11 @@ es_requests_add (EsRequests *self,
   request->is_pending = TRUE;
   /* Under the lock, since the context may be another thread's, which then finds it in the queue. */
   g_mutex_lock (&self->lock);
-  g_queue_push_tail (&self->waiting, request);
+  g_queue_push_tail (&self->waiting, g_atomic_rc_box_acquire (request));
   watch_cancellable (request);
   g_mutex_unlock (&self->lock);
   activate_waiting (self);
+  end_if_stopped (request);
   wake_timers (self);
 }
 

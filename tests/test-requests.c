@@ -687,6 +687,54 @@ test_requests_end_where_handler_stops (void)
   g_assert_error (question.error, G_IO_ERROR, G_IO_ERROR_CLOSED);
 }
 
+/* A handler that asks when a stop has begun, which waits for it. */
+typedef struct
+{
+  Question question;
+  GError *error; /* (owned) (nullable) */
+  int is_handling;
+} LateAsker;
+
+static void
+ask_late (EsEndpoint *endpoint,
+          GBytes *message,
+          GSocketAddress *address,
+          EsSendFunc send,
+          gpointer user_data)
+{
+  LateAsker *asker = user_data;
+
+  g_atomic_int_set (&asker->is_handling, TRUE);
+  es_test_spin_until (!es_endpoint_is_running (endpoint));
+  ask (&asker->question, ES_UDP_CLIENT (endpoint), "one more?", NULL);
+  g_assert_null (es_udp_client_request (ES_UDP_CLIENT (endpoint), message, NULL, &asker->error));
+}
+
+static void
+test_requests_end_behind_stop (void)
+{
+  g_autoptr (EsUdpServer) server = es_test_start_echo_server ();
+  g_autoptr (EsUdpClient) client = es_udp_client_new ();
+  g_autoptr (GSocketAddress) address = es_test_address_of (server, "127.0.0.1");
+  LateAsker asker = { 0 };
+
+  g_test_summary ("A handler that a stop waits for is told that the client is closed, "
+                  "if it asks then.");
+
+  g_assert_true (es_udp_client_connect_to (client, G_SOCKET_CONNECTABLE (address), NULL, NULL));
+  es_endpoint_set_threaded (ES_ENDPOINT (client), TRUE);
+  es_endpoint_set_message_func (ES_ENDPOINT (client), ask_late, &asker, NULL);
+  es_test_send (client, "hello");
+  es_test_wait_until (g_atomic_int_get (&asker.is_handling));
+  es_endpoint_stop (ES_ENDPOINT (client));
+  es_test_wait_until (asker.question.is_over);
+  g_assert_error (asker.question.error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+  g_assert_error (asker.error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+  g_assert_finalize_object (g_steal_pointer (&client));
+  question_clear (&asker.question);
+  g_clear_error (&asker.error);
+}
+
 static void
 ask_again (GObject *source,
            GAsyncResult *result,
@@ -1035,6 +1083,7 @@ main (int argc,
   g_test_add_func ("/requests/need-a-server", test_requests_need_a_server);
   g_test_add_func ("/requests/end-with-stop", test_requests_end_with_stop);
   g_test_add_func ("/requests/end-where-handler-stops", test_requests_end_where_handler_stops);
+  g_test_add_func ("/requests/end-behind-stop", test_requests_end_behind_stop);
   g_test_add_func ("/requests/asked-when-answered", test_requests_asked_when_answered);
   add_blocking_tests ();
   g_test_add_func ("/requests/refuse-nothing", test_requests_refuse_nothing);
