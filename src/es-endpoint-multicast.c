@@ -149,6 +149,25 @@ es_endpoint_leave_multicast_ssm (EsEndpoint *self,
   return change_membership (self, es_multicast_leave, group, source, interface_name, error);
 }
 
+/* A choice of an interface, for all sockets, since any of them may send to groups. */
+typedef struct
+{
+  const char *interface_name; /* (nullable) */
+  GError **error;
+  gboolean is_made;
+} EsInterfaceChoice;
+
+static void
+choose_interface (EsLane *lane,
+                  gpointer data)
+{
+  EsInterfaceChoice *choice = data;
+
+  choice->is_made = choice->is_made &&
+                    es_multicast_set_interface (es_lane_get_socket (lane),
+                                                choice->interface_name, choice->error);
+}
+
 /**
  * es_endpoint_set_multicast_interface:
  * @self: an endpoint that runs
@@ -168,11 +187,15 @@ es_endpoint_set_multicast_interface (EsEndpoint *self,
                                      const char *interface_name,
                                      GError **error)
 {
+  EsInterfaceChoice choice = { interface_name, error, TRUE };
   g_autoptr (GSocket) socket = NULL;
 
   g_return_val_if_fail (ES_IS_ENDPOINT (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   socket = ref_group_socket (self, error);
-  return socket != NULL && es_multicast_set_interface (socket, interface_name, error);
+  if (socket == NULL)
+    return FALSE;
+  es_endpoint_foreach_lane (self, choose_interface, &choice);
+  return choice.is_made;
 }

@@ -275,6 +275,50 @@ test_multicast_is_delivered_once (gconstpointer host)
 }
 
 static void
+say_to_group (EsEndpoint *endpoint,
+              GBytes *message,
+              GSocketAddress *address,
+              EsSendFunc send,
+              gpointer group)
+{
+  g_autoptr (GError) error = NULL;
+
+  send (endpoint, message, group, &error);
+  g_assert_no_error (error);
+}
+
+static void
+test_multicast_is_sent_by_all_workers (void)
+{
+  const guint n = 32;
+  g_autoptr (EsUdpServer) listener = es_test_start_server ();
+  g_autoptr (EsTestInbox) inbox = es_test_inbox_new (listener);
+  g_autoptr (EsUdpServer) server = es_udp_server_new (0);
+  g_autoptr (EsTestInbox) own_inbox = es_test_inbox_new (server);
+  g_autoptr (GSocketAddress) group = es_test_address_of (listener, GROUP);
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("Whichever worker sends to a group, it leaves by the interface that was chosen.");
+
+  join (listener, GROUP, "lo");
+  es_udp_server_set_workers (server, 4);
+  es_endpoint_set_message_func (ES_ENDPOINT (server), say_to_group, group, NULL);
+  start (server);
+  es_endpoint_set_multicast_interface (ES_ENDPOINT (server), "lo", &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (GSocket) talker = es_test_new_talker (server, "127.0.0.1");
+
+      es_test_say (talker, "to all");
+    }
+  es_test_wait_until (es_test_inbox_get_n (own_inbox) == n);
+  es_endpoint_stop (ES_ENDPOINT (server));
+  es_test_settle ();
+  g_assert_cmpuint (es_test_inbox_get_n (inbox), ==, n);
+}
+
+static void
 test_multicast_tells_what_fails (void)
 {
   g_autoptr (EsUdpServer) server = es_test_start_server ();
@@ -734,6 +778,7 @@ main (int argc,
   g_test_add_data_func ("/multicast/is-delivered-once", GROUP, test_multicast_is_delivered_once);
   g_test_add_data_func ("/multicast/broadcast-is-delivered-once", "127.255.255.255",
                         test_multicast_is_delivered_once);
+  g_test_add_func ("/multicast/is-sent-by-all-workers", test_multicast_is_sent_by_all_workers);
   g_test_add_func ("/multicast/tells-what-fails", test_multicast_tells_what_fails);
   add_host_tests ();
   return g_test_run ();
