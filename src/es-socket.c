@@ -213,8 +213,13 @@ es_socket_new_connected (GSocketAddress *remote,
 {
   g_autoptr (GSocket) socket = open_socket (g_socket_address_get_family (remote), options, error);
 
-  if (socket == NULL || !g_socket_connect (socket, remote, NULL, error))
+  if (socket == NULL)
     return NULL;
+  /* The kernel gives it a port a moment before it knows whom alone it is to hear. */
+  es_socket_refuse_messages (socket);
+  if (!g_socket_connect (socket, remote, NULL, error))
+    return NULL;
+  set_option (socket, SOL_SOCKET, SO_DETACH_FILTER, 0);
   return g_steal_pointer (&socket);
 }
 

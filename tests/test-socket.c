@@ -9,6 +9,34 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int forger = -1; /* a socket of IPv4, that sends what it can before others connect */
+
+static void
+forge (int fd)
+{
+  struct sockaddr_in address = { .sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
+  socklen_t size = sizeof address;
+
+  g_assert_no_errno (bind (fd, (struct sockaddr *) &address, size));
+  g_assert_no_errno (getsockname (fd, (struct sockaddr *) &address, &size));
+  g_assert_no_errno (sendto (forger, "forged", 6, 0, (struct sockaddr *) &address, size));
+}
+
+/* Comes before libc's. The kernel gives the socket a port, too, before it connects it. */
+int
+connect (int fd,
+         const struct sockaddr *address,
+         socklen_t size)
+{
+  if (forger >= 0)
+    forge (fd);
+  return syscall (SYS_connect, fd, address, size);
+}
 
 static const EsSocketOptions plain = { .receive_buffer_size = 128 * 1024,
                                        .send_buffer_size = 128 * 1024 };
@@ -235,6 +263,23 @@ test_socket_connected_hears_server_alone (void)
 
   assert_receives (client, "hello");
   g_assert_cmpuint (count_waiting (client), ==, 0);
+}
+
+static void
+test_socket_connected_never_hears_strangers (void)
+{
+  g_autoptr (GSocket) server = bind_at ("127.0.0.1", 0, &plain);
+  g_autoptr (GSocket) stranger = bind_at ("127.0.0.1", 0, &plain);
+  g_autoptr (GSocket) client = NULL;
+
+  g_test_summary ("What a stranger sends before the connection is made is not heard after it.");
+
+  forger = g_socket_get_fd (stranger);
+  client = connect_with (server);
+  forger = -1;
+  g_assert_cmpuint (count_waiting (client), ==, 0);
+  send_to (server, client, "hello");
+  assert_receives (client, "hello");
 }
 
 static void
@@ -536,6 +581,8 @@ main (int argc,
   g_test_add_func ("/socket/hears-both-families", test_socket_hears_both_families);
   g_test_add_func ("/socket/connected-hears-server-alone",
                    test_socket_connected_hears_server_alone);
+  g_test_add_func ("/socket/connected-never-hears-strangers",
+                   test_socket_connected_never_hears_strangers);
   g_test_add_func ("/socket/connected-leaves-no-trace", test_socket_connected_leaves_no_trace);
   g_test_add_func ("/socket/refuses-other-families", test_socket_refuses_other_families);
   g_test_add_func ("/socket/never-blocks", test_socket_never_blocks);
