@@ -362,6 +362,17 @@ count_start (EsEndpoint *self)
   priv->run++;
 }
 
+/* Lets the process's signals be heard where the endpoint runs. */
+static void
+follow_home (EsEndpoint *self)
+{
+  EsEndpointPrivate *priv = get_private (self);
+  g_autoptr (GMainContext) context = es_home_ref_context (priv->home);
+
+  if (priv->interrupt != NULL)
+    es_interrupt_move (priv->interrupt, context);
+}
+
 /* Starts in the calling thread's context, or leaves no trace. */
 static gboolean
 start_at_home (EsEndpoint *self,
@@ -381,6 +392,7 @@ start_at_home (EsEndpoint *self,
   *is_new = open_crew (self, error);
   if (!*is_new)
     es_home_exchange (priv->home, &context, &thread);
+  follow_home (self);
   return *is_new;
 }
 
@@ -745,8 +757,8 @@ install_signal_properties (GObjectClass *object_class)
    *
    * Whether the signals that ask a process to end, SIGINT and SIGTERM (signal(7)), end
    * [method@Endpoint.run]: one that comes before that ends the next run at once. They then do
-   * nothing else, so that the program can end in its own way. Set it in the thread that runs the
-   * endpoint. Acts at once.
+   * nothing else, so that the program can end in its own way. They are heard in the endpoint's
+   * context, which has to be iterated. Set it there. Acts at once.
    */
   properties[PROP_QUIT_ON_SIGNALS] =
     g_param_spec_boolean ("quit-on-signals", NULL, NULL, FALSE,

@@ -29,6 +29,28 @@ on_signal (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
+static void
+attach (EsInterrupt *self,
+        GMainContext *context)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
+    {
+      self->sources[i] = g_unix_signal_source_new (numbers[i]);
+      g_source_set_callback (self->sources[i], on_signal, self, NULL);
+      g_source_attach (self->sources[i], context);
+    }
+}
+
+static void
+detach (GSource **sources)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
+    {
+      g_source_destroy (sources[i]);
+      g_source_unref (sources[i]);
+    }
+}
+
 /* @func: called in @context for each signal. */
 EsInterrupt *
 es_interrupt_new (GMainContext *context,
@@ -39,22 +61,26 @@ es_interrupt_new (GMainContext *context,
 
   self->func = func;
   self->data = data;
-  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
-    {
-      self->sources[i] = g_unix_signal_source_new (numbers[i]);
-      g_source_set_callback (self->sources[i], on_signal, self, NULL);
-      g_source_attach (self->sources[i], context);
-    }
+  attach (self, context);
   return self;
+}
+
+/* Calls the function in another context from now on. At no time does a signal end the process. */
+void
+es_interrupt_move (EsInterrupt *self,
+                   GMainContext *context)
+{
+  EsInterrupt before = *self;
+
+  if (g_source_get_context (before.sources[0]) == context)
+    return;
+  attach (self, context);
+  detach (before.sources);
 }
 
 void
 es_interrupt_free (EsInterrupt *self)
 {
-  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
-    {
-      g_source_destroy (self->sources[i]);
-      g_source_unref (self->sources[i]);
-    }
+  detach (self->sources);
   g_free (self);
 }

@@ -1732,6 +1732,35 @@ test_endpoint_quits_on_signals (void)
   g_assert_false (es_endpoint_get_quit_on_signals (ES_ENDPOINT (server)));
 }
 
+static gpointer
+end_process (gpointer data)
+{
+  g_assert_no_errno (kill (getpid (), SIGTERM));
+  return NULL;
+}
+
+static void
+test_endpoint_quits_where_it_runs (void)
+{
+  g_autoptr (EsUdpServer) server = es_udp_server_new (0);
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GError) error = NULL;
+  GThread *thread;
+
+  g_test_summary ("Signals end a run also in another context than that which they were asked for "
+                  "in.");
+
+  es_endpoint_set_quit_on_signals (ES_ENDPOINT (server), TRUE);
+  g_main_context_push_thread_default (context);
+  start (server);
+  thread = g_thread_new ("killer", end_process, NULL);
+  g_assert_true (es_endpoint_run (ES_ENDPOINT (server), &error));
+  g_assert_no_error (error);
+  g_thread_join (thread);
+  g_assert_finalize_object (g_steal_pointer (&server));
+  g_main_context_pop_thread_default (context);
+}
+
 static void
 test_endpoint_has_accessors (void)
 {
@@ -2017,6 +2046,7 @@ add_property_tests (void)
   g_test_add_func ("/endpoint/has-defaults", test_endpoint_has_defaults);
   g_test_add_func ("/endpoint/has-properties", test_endpoint_has_properties);
   g_test_add_func ("/endpoint/quits-on-signals", test_endpoint_quits_on_signals);
+  g_test_add_func ("/endpoint/quits-where-it-runs", test_endpoint_quits_where_it_runs);
   g_test_add_func ("/endpoint/has-accessors", test_endpoint_has_accessors);
   g_test_add_func ("/endpoint/tells-granted-buffers", test_endpoint_tells_granted_buffers);
   g_test_add_func ("/endpoint/needs-leave-to-broadcast", test_endpoint_needs_leave_to_broadcast);

@@ -31,6 +31,27 @@ test_interrupt_hears_signals (void)
 }
 
 static void
+test_interrupt_moves (void)
+{
+  int n_heard = 0;
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (EsInterrupt) interrupt = es_interrupt_new (NULL, count, &n_heard);
+
+  g_test_summary ("Once it has moved, an interrupt is told of signals in the other context alone.");
+
+  for (int i = 0; i < 2; i++)
+    es_interrupt_move (interrupt, context);
+  g_assert_no_errno (kill (getpid (), SIGTERM));
+  es_test_settle ();
+  g_assert_cmpint (n_heard, ==, 0);
+  g_main_context_push_thread_default (context);
+  es_test_wait_until (n_heard == 1);
+  es_test_settle ();
+  g_assert_cmpint (n_heard, ==, 1);
+  g_main_context_pop_thread_default (context);
+}
+
+static void
 test_interrupt_gives_signals_back (void)
 {
   int n_heard = 0;
@@ -54,6 +75,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/interrupt/hears-signals", test_interrupt_hears_signals);
+  g_test_add_func ("/interrupt/moves", test_interrupt_moves);
   g_test_add_func ("/interrupt/gives-signals-back", test_interrupt_gives_signals_back);
   return g_test_run ();
 }
