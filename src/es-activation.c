@@ -18,7 +18,21 @@ is_wanted (int fd,
          sd_is_socket (fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0;
 }
 
-/* (transfer full) The datagram socket of a name, or the first one, that systemd has handed over. */
+/* Whether nobody has taken this descriptor before. Who takes one closes it. */
+static gboolean
+take (int fd)
+{
+  static GHashTable *taken;
+  static GMutex lock;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&lock);
+
+  if (taken == NULL)
+    taken = g_hash_table_new (NULL, NULL);
+  return g_hash_table_add (taken, GINT_TO_POINTER (fd));
+}
+
+/* (transfer full) The next datagram socket, of a name or of any, that systemd has handed over and
+ * nobody has taken. */
 GSocket *
 es_activation_take_socket (const char *name,
                            GError **error)
@@ -27,7 +41,7 @@ es_activation_take_socket (const char *name,
   int n = sd_listen_fds_with_names (FALSE, &names);
 
   for (int i = 0; i < n; i++)
-    if (is_wanted (SD_LISTEN_FDS_START + i, names[i], name))
+    if (is_wanted (SD_LISTEN_FDS_START + i, names[i], name) && take (SD_LISTEN_FDS_START + i))
       return g_socket_new_from_fd (SD_LISTEN_FDS_START + i, error);
   if (name != NULL)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,

@@ -322,6 +322,8 @@ make_crew (EsEndpoint *self,
 
   priv->is_alone = sockets->len == 1 && !priv->threaded;
   read_debug_switches (&config);
+  /* Whoever reads an adopted socket next may not know what a train is. */
+  config.receive_segments = config.receive_segments && !is_adopted;
   if (priv->vtable->configure != NULL && !priv->vtable->configure (self, &config, error))
     return NULL;
   return es_crew_new (sockets, &config, &lane_funcs, G_OBJECT (self), context, error);

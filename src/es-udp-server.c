@@ -226,6 +226,12 @@ es_udp_server_open (EsEndpoint *endpoint,
   *is_adopted = priv->socket != NULL;
   if (priv->socket == NULL)
     return open_all (ES_UDP_SERVER (endpoint), options, error);
+  if (g_socket_is_closed (priv->socket))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED,
+                           "Could not listen: The socket was closed");
+      return NULL;
+    }
   sockets = g_ptr_array_new_with_free_func (g_object_unref);
   g_ptr_array_add (sockets, g_object_ref (priv->socket));
   g_socket_set_blocking (priv->socket, FALSE);
@@ -646,11 +652,11 @@ is_bound_datagram_socket (GSocket *socket)
  *
  * Makes a server that listens at a socket which somebody else has opened.
  *
- * The options of the socket stay as they are, but that it blocks no more. A stop does not close it:
- * what comes meanwhile waits in it, for the next start or for another process. It leaves the
- * multicast groups that the server has joined. There is one worker, whatever
- * [property@UdpServer:workers] says. A Unix datagram that its receiver has no room for fails with
- * %G_IO_ERROR_WOULD_BLOCK.
+ * The options of the socket stay as they are, but that it blocks no more, and tells which of the
+ * host's addresses a message was sent to (ip(7), IP_PKTINFO). A stop does not close it: what comes
+ * meanwhile waits in it, for the next start or for another process. It leaves the multicast groups
+ * that the server has joined. There is one worker, whatever [property@UdpServer:workers] says. A
+ * Unix datagram that its receiver has no room for fails with %G_IO_ERROR_WOULD_BLOCK.
  *
  * Returns: (transfer full): the server
  */
@@ -669,14 +675,15 @@ es_udp_server_new_for_socket (GSocket *socket)
 
 /**
  * es_udp_server_new_from_activation:
- * @name: (nullable): the socket's FileDescriptorName=, or %NULL for the first datagram socket
+ * @name: (nullable): the socket's FileDescriptorName=, or %NULL for a datagram socket of any name
  * @error: return location for a #GError
  *
  * Makes a server that listens at a socket which systemd has opened (sd_listen_fds(3),
  * systemd.socket(5)), see [ctor@UdpServer.new_for_socket].
  *
- * Errors: %G_IO_ERROR_NOT_FOUND if there is no such socket, %G_IO_ERROR_NOT_SUPPORTED if the
- * library was built without libsystemd.
+ * Each call takes another socket, in the order of the unit's lines: so a unit may have several of
+ * one name. Thread-safe. Errors: %G_IO_ERROR_NOT_FOUND if there is no such socket, or none is left,
+ * %G_IO_ERROR_NOT_SUPPORTED if the library was built without libsystemd.
  *
  * Returns: (transfer full): the server
  */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <netinet/udp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,45 @@ test_activation_leaves_socket_open (void)
 }
 
 static void
+test_activation_leaves_messages_whole (void)
+{
+  const int size = 3;
+  g_autoptr (GSocket) socket = es_test_new_socket ("127.0.0.1");
+  g_autoptr (GSocket) talker = connect_socket (socket);
+  g_autoptr (EsUdpServer) server = es_udp_server_new_for_socket (socket);
+
+  g_test_summary ("Whoever reads an adopted socket after a stop hears each message by itself, also "
+                  "those that were sent in one piece.");
+
+  if (setsockopt (g_socket_get_fd (talker), SOL_UDP, UDP_SEGMENT, &size, sizeof size) != 0)
+    {
+      g_test_skip ("this kernel does not send messages in one piece");
+      return;
+    }
+  start (server);
+  es_endpoint_stop (ES_ENDPOINT (server));
+  es_test_say (talker, "onetwosix");
+  assert_hears (socket, "one");
+  assert_hears (socket, "two");
+  assert_hears (socket, "six");
+}
+
+static void
+test_activation_needs_an_open_socket (void)
+{
+  g_autoptr (GSocket) socket = es_test_new_socket ("127.0.0.1");
+  g_autoptr (EsUdpServer) server = es_udp_server_new_for_socket (socket);
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("A server whose socket somebody has closed cannot be started.");
+
+  g_socket_close (socket, NULL);
+  g_assert_false (es_endpoint_start (ES_ENDPOINT (server), &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+  g_assert_false (es_endpoint_is_running (ES_ENDPOINT (server)));
+}
+
+static void
 test_activation_refuses_other_sockets (void)
 {
   g_autoptr (GSocket) stream =
@@ -119,6 +159,25 @@ test_activation_refuses_other_sockets (void)
 }
 
 /* A launcher, that hands its socket over to this very program. */
+
+/* What the program is when it was launched for two sockets of one name: servers that answer until
+ * they are killed. */
+static int
+serve_both (void)
+{
+  g_autoptr (EsUdpServer) first = es_udp_server_new_from_activation ("same", NULL);
+  g_autoptr (EsUdpServer) second = es_udp_server_new_from_activation ("same", NULL);
+  g_autoptr (EsUdpServer) third = es_udp_server_new_from_activation ("same", NULL);
+
+  if (first == NULL || second == NULL || third != NULL)
+    return 1;
+  es_endpoint_set_message_func (ES_ENDPOINT (first), es_test_echo, NULL, NULL);
+  es_endpoint_set_message_func (ES_ENDPOINT (second), es_test_echo, NULL, NULL);
+  return es_endpoint_start (ES_ENDPOINT (first), NULL) &&
+             es_endpoint_run (ES_ENDPOINT (second), NULL)
+           ? 0
+           : 1;
+}
 
 /* What the program is when it was launched: a server that answers until it is killed. */
 static int
@@ -267,6 +326,29 @@ test_activation_takes_by_name (void)
   kill_server (pid);
   pid = launch (fds, 2, "one:two", "");
   assert_hears (first_talker, "1");
+  kill_server (pid);
+}
+
+static void
+test_activation_takes_each_once (void)
+{
+  g_autoptr (GSocket) first = es_test_new_socket ("127.0.0.1");
+  g_autoptr (GSocket) second = es_test_new_socket ("127.0.0.1");
+  g_autoptr (GSocket) first_talker = connect_socket (first);
+  g_autoptr (GSocket) second_talker = connect_socket (second);
+  int fds[] = { g_socket_get_fd (first), g_socket_get_fd (second) };
+  pid_t pid;
+
+  g_test_summary ("Of sockets that have the same name each call takes the next, "
+                  "until none is left.");
+
+  if (!is_supported ())
+    return;
+  es_test_say (first_talker, "1");
+  es_test_say (second_talker, "2");
+  pid = launch (fds, 2, "same:same", "both");
+  assert_hears (first_talker, "1");
+  assert_hears (second_talker, "2");
   kill_server (pid);
 }
 
@@ -524,13 +606,16 @@ main (int argc,
   const char *name = g_getenv ("ES_TEST_LAUNCHED");
 
   if (name != NULL)
-    return serve (name);
+    return g_str_equal (name, "both") ? serve_both () : serve (name);
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/activation/adopts-socket", test_activation_adopts_socket);
   g_test_add_func ("/activation/leaves-socket-open", test_activation_leaves_socket_open);
+  g_test_add_func ("/activation/leaves-messages-whole", test_activation_leaves_messages_whole);
+  g_test_add_func ("/activation/needs-an-open-socket", test_activation_needs_an_open_socket);
   g_test_add_func ("/activation/refuses-other-sockets", test_activation_refuses_other_sockets);
   g_test_add_func ("/activation/loses-nothing", test_activation_loses_nothing);
   g_test_add_func ("/activation/takes-by-name", test_activation_takes_by_name);
+  g_test_add_func ("/activation/takes-each-once", test_activation_takes_each_once);
   g_test_add_func ("/activation/tells-what-is-missing", test_activation_tells_what_is_missing);
   g_test_add_func ("/activation/serves-unix", test_activation_serves_unix);
   g_test_add_func ("/activation/hears-unnamed-senders", test_activation_hears_unnamed_senders);
