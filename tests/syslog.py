@@ -136,7 +136,11 @@ class Server:
             raise AssertionError("it does not end") from None
 
     def end(self, number=signal.SIGTERM):
-        """Ends it, and gives its counts."""
+        """Ends it when it has handled all, and gives its counts."""
+        wait_until(self.has_handled_all, "the server has handled all")
+        return self.end_at_once(number)
+
+    def end_at_once(self, number=signal.SIGTERM):
         self.process.send_signal(number)
         check_equal(self.wait(), 0)
         return self.counts()
@@ -161,6 +165,14 @@ class Server:
         n_bytes = self.bytes_waiting()
         check(n_bytes is not None, f"it listens no more: {read(self.said)}")
         return n_bytes == 0
+
+    def has_handled_all(self):
+        """Tells whether its threads sleep, too: what was read is not yet handled."""
+        tasks = f"/proc/{self.process.pid}/task"
+        if not self.has_read_all():
+            return False
+        stats = [read(f"{tasks}/{task}/stat") for task in os.listdir(tasks)]
+        return all(stat.split(b") ")[-1].startswith(b"S") for stat in stats)
 
 
 def sum_of(counts):
@@ -353,7 +365,7 @@ def test_loss_is_counted():
         server.process.send_signal(signal.SIGCONT)
         for i in range(MANY // 5, MANY):
             sender.send(message(i, i % 97))
-        counts = server.end()
+        counts = server.end_at_once()
         numbers = numbers_of(lines_of(server.output))
         check_equal(len(numbers), counts["lines_written"])
         check(counts.get("dropped_by_kernel", 0) > 0, f"the kernel dropped nothing: {counts}")
@@ -368,7 +380,6 @@ def test_end_writes_all():
             sender = Sender(server)
             for i in range(200):
                 sender.send(message(i, 90))
-            wait_until(server.has_read_all, "the server has read all")
             counts = server.end(number)
             check_equal(numbers_of(lines_of(server.output)), list(range(200)))
             check_equal(counts["dropped_unwritten"], 0)
@@ -504,6 +515,7 @@ def test_end_waits_for_disk():
         sender = Sender(server)
         for i in range(50):
             sender.send_gently(message(i, 30000))
+        wait_until(server.has_handled_all, "the server has handled all")
         server.process.terminate()
         wait_until(lambda: server.bytes_waiting() is None, "it listens no more")
         found = read_pipe(server.reader)
