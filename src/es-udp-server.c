@@ -1128,7 +1128,8 @@ es_udp_server_get_amplification_limit (EsUdpServer *self)
  *
  * A send over the limit fails with %G_IO_ERROR_PERMISSION_DENIED, and so does one to an address
  * that no message came from. What counts is the address that came with a message: one that was made
- * otherwise has sent nothing. Acts at once.
+ * otherwise has sent nothing. Nobody can forge the address of a Unix socket, or that of a session
+ * (see [property@UdpServer:tls-certificate]): these have no limit. Acts at once.
  */
 void
 es_udp_server_set_amplification_limit (EsUdpServer *self,
