@@ -806,12 +806,14 @@ open_lane (EsLane *self)
 static gboolean
 has_memory (GError **error)
 {
-  g_autofree gpointer spare = g_try_malloc (ENOUGH_MEMORY);
+  gpointer spare = g_try_malloc (ENOUGH_MEMORY);
+  gboolean is_enough = spare != NULL;
 
-  if (spare == NULL)
+  g_free (spare);
+  if (!is_enough)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
                          "Could not start: There is not enough memory");
-  return spare != NULL;
+  return is_enough;
 }
 
 /* (transfer full) A lane that is open: it delivers as soon as its context runs. NULL with the error

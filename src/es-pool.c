@@ -174,12 +174,12 @@ sleep_idle (EsPool *self)
 static EsPoolGroup *
 wait_for_group (EsPool *self)
 {
-  EsPoolGroup *group;
+  EsPoolGroup *group = NULL;
   gboolean is_long;
 
   while (!atomic_load (&self->is_closing) && (group = find_group (self)) == NULL)
     sleep_idle (self);
-  if (atomic_load (&self->is_closing))
+  if (group == NULL || atomic_load (&self->is_closing))
     return NULL;
   is_long = group->begun > 0;
   if (!is_long)
