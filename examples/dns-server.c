@@ -35,10 +35,11 @@ static GHashTable *names; /* (owned) (nullable) */
 static void
 add_line (GHashTable *to, char *line, guint number)
 {
-  const char *word = strtok (line, " \t\r");
+  char *rest = NULL;
+  const char *word = strtok_r (line, " \t\r", &rest);
   g_autoptr (GInetAddress) address = word != NULL ? g_inet_address_new_from_string (word) : NULL;
 
-  for (gboolean is_first = TRUE; (word = strtok (NULL, " \t\r")) != NULL; is_first = FALSE)
+  for (gboolean is_first = TRUE; (word = strtok_r (NULL, " \t\r", &rest)) != NULL; is_first = FALSE)
     if (address == NULL || !dns_names_add (to, word, address, is_first))
       g_printerr ("%s:%u: %s is no name, or its address is none\n", hosts_file, number, word);
 }

@@ -528,6 +528,7 @@ es_dtls_session_encrypt (EsDtlsSession *self,
   self->push_data = &datagram;
   n = gnutls_record_send (self->tls, data != NULL ? data : "", size);
   self->push = NULL;
+  self->push_data = NULL;
   if (n >= 0 && datagram != NULL)
     return datagram;
   g_clear_pointer (&datagram, g_bytes_unref);
