@@ -25,6 +25,10 @@
 /* The longest record's payload (RFC 6347, section 4.1). */
 #define MAX_RECORD 16384
 
+/* A flight that has to be sent again leaves so often at a time: GnuTLS doubles the wait each time
+ * without a bound, and so on a bad network there are few times. */
+#define N_COPIES_AGAIN 2
+
 struct _EsDtlsSession
 {
   /* Set when made, then only read. */
@@ -39,6 +43,7 @@ struct _EsDtlsSession
   const guint8 *input; /* (borrowed) (nullable) a datagram that GnuTLS has not looked at */
   gsize input_size;
   gboolean is_stepping;
+  gboolean has_begun;
   gboolean is_fruitful; /* the datagram had something to say */
   GError *verdict;      /* (owned) (nullable) on the peer's certificate */
   EsDtlsPlace place;
@@ -50,6 +55,8 @@ struct _EsDtlsSession
   GMutex lock;
   EsDtlsPush push;    /* (nullable) */
   gpointer push_data; /* (borrowed) */
+  guint n_copies;     /* so often each flight is pushed; 0: it is a message */
+  GByteArray *joint;  /* (owned) (nullable) records that leave in one datagram */
 };
 
 static gssize
@@ -77,19 +84,51 @@ can_pull (gnutls_transport_ptr_t ptr,
   return ((EsDtlsSession *) ptr)->input != NULL;
 }
 
+/* A message's record is a datagram. */
+static gssize
+push_alone (EsDtlsSession *self,
+            gconstpointer data,
+            gsize size)
+{
+  g_autoptr (GBytes) datagram = g_bytes_new (data, size);
+
+  self->push (self->push_data, self, datagram);
+  return size;
+}
+
+/* Sends the records that were joined. */
+static void
+push_joint (EsDtlsSession *self)
+{
+  g_autoptr (GBytes) datagram = NULL;
+
+  if (self->joint == NULL)
+    return;
+  datagram = g_byte_array_free_to_bytes (g_steal_pointer (&self->joint));
+  for (guint i = 0; i < self->n_copies; i++)
+    self->push (self->push_data, self, datagram);
+}
+
+/* Joins the records of a flight, so that it arrives as a whole or not at all, as far as it fits:
+ * that is less to lose, and GnuTLS's client is stuck where the last flight comes in disorder, since
+ * it holds its own for received as soon as it has seen the first part. */
 static gssize
 push (gnutls_transport_ptr_t ptr,
       gconstpointer data,
       gsize size)
 {
   EsDtlsSession *self = ptr;
-  g_autoptr (GBytes) datagram = NULL;
 
   self->is_fruitful = TRUE;
   if (self->push == NULL)
     return size;
-  datagram = g_bytes_new (data, size);
-  self->push (self->push_data, self, datagram);
+  if (self->n_copies == 0)
+    return push_alone (self, data, size);
+  if (self->joint != NULL && self->joint->len + size > es_dtls_terms_get_limits (self->terms)->mtu)
+    push_joint (self);
+  if (self->joint == NULL)
+    self->joint = g_byte_array_new ();
+  g_byte_array_append (self->joint, data, size);
   return size;
 }
 
@@ -199,6 +238,7 @@ finalize (gpointer data)
   EsDtlsSession *self = data;
 
   g_clear_pointer (&self->tls, gnutls_deinit);
+  g_clear_pointer (&self->joint, g_byte_array_unref);
   g_clear_error (&self->verdict);
   g_object_unref (self->public);
   es_dtls_terms_unref (self->terms);
@@ -352,6 +392,26 @@ explain_failure (EsDtlsSession *self,
                  gnutls_strerror (result));
 }
 
+/* Has GnuTLS's datagrams go somewhere, each so many times. */
+static void
+begin_push (EsDtlsSession *self,
+            EsDtlsPush to,
+            gpointer data,
+            guint n_copies)
+{
+  self->push = to;
+  self->push_data = data;
+  self->n_copies = n_copies;
+}
+
+static void
+end_push (EsDtlsSession *self)
+{
+  push_joint (self);
+  self->push = NULL;
+  self->push_data = NULL;
+}
+
 /* Whether the handshake is not over, and may go on. */
 static gboolean
 is_to_go_on (EsDtlsSession *self,
@@ -373,14 +433,14 @@ es_dtls_session_step (EsDtlsSession *self,
   g_assert (!self->is_stepping && es_dtls_session_get_state (self) == ES_DTLS_SHAKING);
 
   self->is_stepping = TRUE;
-  self->push = to;
-  self->push_data = data;
+  begin_push (self, to, data, self->has_begun && self->input == NULL ? N_COPIES_AGAIN : 1);
+  self->has_begun = TRUE;
   do
     result = gnutls_handshake (self->tls);
   while (is_to_go_on (self, result));
   if (result < 0 && gnutls_error_is_fatal (result))
     gnutls_alert_send_appropriate (self->tls, result);
-  self->push = NULL;
+  end_push (self);
   self->input = NULL;
   self->is_stepping = FALSE;
   if (result >= 0)
@@ -446,10 +506,10 @@ es_dtls_session_read (EsDtlsSession *self,
   guint8 buffer[MAX_RECORD];
   gssize n;
 
-  self->push = to;
-  self->push_data = data;
+  /* All that GnuTLS has to say here is the last flight, again. */
+  begin_push (self, to, data, N_COPIES_AGAIN);
   n = read_record (self, buffer);
-  self->push = NULL;
+  end_push (self);
   self->input = NULL;
   if (n == GNUTLS_E_AGAIN)
     return NULL;
@@ -524,11 +584,9 @@ es_dtls_session_encrypt (EsDtlsSession *self,
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED, "The session has ended");
       return NULL;
     }
-  self->push = keep_datagram;
-  self->push_data = &datagram;
+  begin_push (self, keep_datagram, &datagram, 0);
   n = gnutls_record_send (self->tls, data != NULL ? data : "", size);
-  self->push = NULL;
-  self->push_data = NULL;
+  end_push (self);
   if (n >= 0 && datagram != NULL)
     return datagram;
   g_clear_pointer (&datagram, g_bytes_unref);
@@ -546,10 +604,9 @@ es_dtls_session_end (EsDtlsSession *self,
 
   if (es_dtls_session_get_state (self) == ES_DTLS_ESTABLISHED)
     {
-      self->push = to;
-      self->push_data = data;
+      begin_push (self, to, data, 1);
       gnutls_bye (self->tls, GNUTLS_SHUT_WR);
-      self->push = NULL;
+      end_push (self);
     }
   set_state (self, ES_DTLS_ENDED);
 }

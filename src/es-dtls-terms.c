@@ -19,8 +19,9 @@
 #define PRIORITY "-VERS-ALL:+VERS-DTLS1.2:-RSA:-SHA1"
 #define PRIORITY_OF_PSK ":+ECDHE-PSK:+DHE-PSK:+PSK"
 
-/* The first wait before a flight is sent again (RFC 6347, section 4.2.4.1). */
-#define RETRANSMIT_MS 1000
+/* The first wait before a flight is sent again. RFC 6347, section 4.2.4.1, has one second for hosts
+ * that know nothing of each other; who is sent a flight here has proved its address. */
+#define RETRANSMIT_MS 250
 
 struct _EsDtlsTerms
 {

@@ -8,6 +8,7 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -158,6 +159,27 @@ es_test_new_certificate (const EsTestCertificate *wish)
   return made;
 }
 
+static GPtrArray *paths; /* (owned) (nullable) of files that are to go with the program */
+
+static void
+remove_files (void)
+{
+  for (guint i = 0; i < paths->len; i++)
+    g_unlink (paths->pdata[i]);
+  g_ptr_array_unref (paths);
+}
+
+static void
+remove_at_exit (const char *path)
+{
+  if (paths == NULL)
+    {
+      paths = g_ptr_array_new_with_free_func (g_free);
+      atexit (remove_files);
+    }
+  g_ptr_array_add (paths, g_strdup (path));
+}
+
 /* (transfer full) Who trusts in one certificate, and in what that vouches for. */
 GTlsDatabase *
 es_test_new_database (GTlsCertificate *trusted)
@@ -176,7 +198,7 @@ es_test_new_database (GTlsCertificate *trusted)
   g_assert_no_error (error);
   database = g_tls_file_database_new (path, &error);
   g_assert_no_error (error);
-  g_unlink (path);
+  remove_at_exit (path);
   return database;
 }
 
