@@ -34,7 +34,9 @@ typedef struct
 {
   EsEndpoint *client; /* (owned) */
   const char *server;
-  char *name; /* (owned) */
+  char *name;   /* (owned) */
+  char *tls_ca; /* (owned) (nullable) a file */
+  gboolean is_private;
 
   guint n_joins;       /* how often JOIN was sent without an answer */
   GSource *join_timer; /* (owned) (nullable) */
@@ -491,6 +493,23 @@ on_asked_to_end (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
+/* Has all encrypted, and the server prove who it is by what the system or the file trusts. */
+static gboolean
+chat_make_private (Chat *self, GError **error)
+{
+  EsUdpClient *client = ES_UDP_CLIENT (self->client);
+  g_autoptr (GTlsDatabase) database = NULL;
+
+  if (!self->is_private)
+    return TRUE;
+  es_udp_client_set_tls (client, ES_TLS_MODE_VERIFY);
+  if (self->tls_ca == NULL)
+    return TRUE;
+  database = g_tls_file_database_new (self->tls_ca, error);
+  es_udp_client_set_tls_database (client, database);
+  return database != NULL;
+}
+
 static gboolean
 chat_run (Chat *self, GError **error)
 {
@@ -498,7 +517,8 @@ chat_run (Chat *self, GError **error)
 
   g_signal_connect (client, "message-received", G_CALLBACK (on_message_received), self);
   g_signal_connect (client, "error", G_CALLBACK (on_error), self);
-  if (!es_udp_client_connect_to_host (client, self->server, DEFAULT_PORT, NULL, error))
+  if (!chat_make_private (self, error) ||
+      !es_udp_client_connect_to_host (client, self->server, DEFAULT_PORT, NULL, error))
     return FALSE;
 
   g_unix_signal_add (SIGINT, on_asked_to_end, self);
@@ -515,6 +535,10 @@ chat_parse (Chat *self, int *argc, char ***argv, GError **error)
   const GOptionEntry entries[] = {
     { "name", 'n', 0, G_OPTION_ARG_STRING, &self->name,
       "Join under this name, not under that of the login", "NAME" },
+    { "tls", 0, 0, G_OPTION_ARG_NONE, &self->is_private,
+      "Encrypt everything, and have the server prove who it is", NULL },
+    { "tls-ca", 0, 0, G_OPTION_ARG_FILENAME, &self->tls_ca,
+      "Trust these certificates, not those that the system trusts", "FILE" },
     G_OPTION_ENTRY_NULL
   };
 
@@ -525,6 +549,12 @@ chat_parse (Chat *self, int *argc, char ***argv, GError **error)
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
                    "Which server? chat-client [--name NAME] HOST[:PORT]");
+      return FALSE;
+    }
+  if (self->tls_ca != NULL && !self->is_private)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "Without --tls there is nobody to trust");
       return FALSE;
     }
 
@@ -562,5 +592,6 @@ main (int argc, char **argv)
   g_object_unref (chat.client);
   g_string_free (chat.typed, TRUE);
   g_free (chat.name);
+  g_free (chat.tls_ca);
   return chat.exit_status;
 }

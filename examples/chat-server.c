@@ -35,6 +35,8 @@ typedef struct
   int max_missed;
   int port;
   gboolean verbose;
+  char *tls_certificate; /* (owned) (nullable) a file, as is the key's */
+  char *tls_key;         /* (owned) (nullable) */
 } Chat;
 
 G_GNUC_PRINTF (3, 4)
@@ -312,6 +314,23 @@ chat_open (Chat *self, GError **error)
   return es_udp_server_new (self->port);
 }
 
+/* With a certificate all that is said is encrypted. Its key may stand in the same file. */
+static gboolean
+chat_make_private (Chat *self, GError **error)
+{
+  g_autoptr (GTlsCertificate) certificate = NULL;
+
+  if (self->tls_certificate == NULL)
+    return TRUE;
+  if (self->tls_key != NULL)
+    certificate = g_tls_certificate_new_from_files (self->tls_certificate, self->tls_key, error);
+  else
+    certificate = g_tls_certificate_new_from_file (self->tls_certificate, error);
+  if (certificate != NULL)
+    es_udp_server_set_tls_certificate (self->server, certificate);
+  return certificate != NULL;
+}
+
 static gboolean
 chat_run (Chat *self, GError **error)
 {
@@ -350,6 +369,10 @@ chat_parse (Chat *self, int *argc, char ***argv, GError **error)
       "Send PING to who is silent for so many seconds (10)", "SECONDS" },
     { "max-missed", 'm', 0, G_OPTION_ARG_INT, &self->max_missed,
       "Remove who leaves more than N pings unanswered (3)", "N" },
+    { "tls-certificate", 0, 0, G_OPTION_ARG_FILENAME, &self->tls_certificate,
+      "Encrypt everything, and show this certificate", "FILE" },
+    { "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &self->tls_key,
+      "The certificate's private key, where it is in a file of its own", "FILE" },
     { "verbose", 'v', 0, G_OPTION_ARG_NONE, &self->verbose,
       "Tell who comes and goes, and what was ignored", NULL },
     G_OPTION_ENTRY_NULL
@@ -362,7 +385,9 @@ chat_parse (Chat *self, int *argc, char ***argv, GError **error)
          require (self->ping_interval > 0 && self->ping_interval <= MAX_INTERVAL_SECONDS,
                   "A ping interval is more than 0 and at most 86400 seconds", error) &&
          require (self->max_missed >= 0 && self->max_missed < G_MAXINT,
-                  "The pings to let pass are 0 or more", error);
+                  "The pings to let pass are 0 or more", error) &&
+         require (self->tls_key == NULL || self->tls_certificate != NULL,
+                  "A key is of no use without its certificate", error);
 }
 
 int
@@ -379,9 +404,11 @@ main (int argc, char **argv)
     }
 
   chat.server = chat_open (&chat, &error);
-  if (chat.server == NULL || !chat_run (&chat, &error))
+  if (chat.server == NULL || !chat_make_private (&chat, &error) || !chat_run (&chat, &error))
     g_printerr ("%s\n", error->message);
 
   g_clear_object (&chat.server);
+  g_free (chat.tls_certificate);
+  g_free (chat.tls_key);
   return error != NULL;
 }

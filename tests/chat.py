@@ -988,6 +988,74 @@ def test_terminal_hangup(server):
     check_equal(stranger.ask("MSGP (hung up) gone?"), "MERR NO SUCH NAME")
 
 
+# Everything encrypted
+
+
+def make_certificate(directory):
+    """Makes a certificate that vouches for itself, and its key."""
+    paths = os.path.join(directory, "certificate.pem"), os.path.join(directory, "key.pem")
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
+    request += ["ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost"]
+    request += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    try:
+        subprocess.run(
+            [*request, "-out", paths[0], "-keyout", paths[1]],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        raise Skip("openssl is not there") from None
+    return paths
+
+
+@contextlib.contextmanager
+def private_server():
+    """Gives a server that encrypts, and the certificate to trust."""
+    with tempfile.TemporaryDirectory() as directory:
+        certificate, key = make_certificate(directory)
+        options = ["--tls-certificate", certificate, "--tls-key", key]
+        probe = Program("chat-server", "--port", "0", *options)
+        is_able = bool(probe.process.stdout.readline())
+        probe.process.kill()
+        probe.process.wait()
+        lacks = ("TLS support", "without DTLS")
+        if not is_able and any(text in probe.read_log() for text in lacks):
+            raise Skip("glib-networking or DTLS is not there")
+        with Server("--verbose", *options) as server:
+            yield server, certificate
+
+
+def test_private_chat(_server):
+    """chat-client --tls --tls-ca talks to chat-server --tls-certificate --tls-key"""
+    with private_server() as (server, certificate):
+        first = client(server, "first", "--tls", "--tls-ca", certificate)
+        second = client(server, "second", "--tls", "--tls-ca", certificate)
+        first.wait_for_log("Joined")
+        second.wait_for_log("Joined")
+        first.type("a secret\n")
+        check_equal(first.read_line(), "(first) a secret")
+        check_equal(second.read_line(), "(first) a secret")
+        first.end()
+        second.end()
+
+
+def test_private_chat_refuses(_server):
+    """chat-server --tls-certificate hears nobody else, and chat-client --tls trusts nobody else"""
+    with private_server() as (server, certificate):
+        distrustful = client(server, "distrustful", "--tls")
+        check_equal(distrustful.wait(), (1, ""))
+        check("is not trusted" in distrustful.read_log(), distrustful.read_log())
+        plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        plain.connect(("127.0.0.1", server.port))
+        plain.send(b"JOIN plain")
+        trusting = client(server, "trusting", "--tls", "--tls-ca", certificate)
+        trusting.wait_for_log("Joined")
+        check(not select.select([plain], [], [], 0)[0], "what is not encrypted was answered")
+        check("plain" not in server.read_log(), "what is not encrypted was heard")
+        trusting.end()
+
+
 # The run
 
 
