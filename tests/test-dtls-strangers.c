@@ -153,11 +153,11 @@ test_dtls_strangers_cannot_make_cookies_up (void)
   hello = dup_hello ();
   size = g_bytes_get_size (hello);
   bytes = g_malloc0 (size + 16);
-  memcpy (bytes, g_bytes_get_data (hello, NULL), 60);
-  memset (bytes + 60, 'x', 16);
-  memcpy (bytes + 76, (const guint8 *) g_bytes_get_data (hello, NULL) + 60, size - 60);
-  g_assert_cmpint (bytes[59], ==, 0);
-  bytes[59] = 16;
+  memcpy (bytes, g_bytes_get_data (hello, NULL), 61);
+  memset (bytes + 61, 'x', 16);
+  memcpy (bytes + 77, (const guint8 *) g_bytes_get_data (hello, NULL) + 61, size - 61);
+  g_assert_cmpint (bytes[60], ==, 0);
+  bytes[60] = 16;
   bytes[12] += 16;
   bytes[16] += 16;
   bytes[24] += 16;
