@@ -25,6 +25,9 @@
 /* The longest record's payload (RFC 6347, section 4.1). */
 #define MAX_RECORD 16384
 
+/* More records than this are in no datagram that anybody means. */
+#define MAX_RECORDS 64
+
 /* A flight that has to be sent again leaves so often at a time: GnuTLS doubles the wait each time
  * without a bound, and so on a bad network there are few times. */
 #define N_COPIES_AGAIN 2
@@ -42,6 +45,7 @@ struct _EsDtlsSession
   /* The reading thread only. */
   const guint8 *input; /* (borrowed) (nullable) a datagram that GnuTLS has not looked at */
   gsize input_size;
+  gboolean is_drained; /* GnuTLS has asked for more than there is */
   gboolean is_stepping;
   gboolean has_begun;
   gboolean is_fruitful; /* the datagram had something to say */
@@ -69,6 +73,7 @@ pull (gnutls_transport_ptr_t ptr,
 
   if (self->input == NULL)
     {
+      self->is_drained = TRUE;
       gnutls_transport_set_errno (self->tls, EAGAIN);
       return -1;
     }
@@ -81,7 +86,10 @@ static int
 can_pull (gnutls_transport_ptr_t ptr,
           guint milliseconds)
 {
-  return ((EsDtlsSession *) ptr)->input != NULL;
+  EsDtlsSession *self = ptr;
+
+  self->is_drained = self->input == NULL;
+  return !self->is_drained;
 }
 
 /* A message's record is a datagram. */
@@ -312,6 +320,7 @@ es_dtls_session_feed (EsDtlsSession *self,
     return FALSE;
   self->input = data;
   self->input_size = size;
+  self->is_drained = data == NULL;
   self->is_fruitful = FALSE;
   return TRUE;
 }
@@ -412,12 +421,15 @@ end_push (EsDtlsSession *self)
   self->push_data = NULL;
 }
 
-/* Whether the handshake is not over, and may go on. */
+/* Whether there may be more in the datagram than what GnuTLS came back for: for each record that it
+ * drops it says that there is nothing now, and looks at the next one when it is asked again. */
 static gboolean
-is_to_go_on (EsDtlsSession *self,
-             int result)
+has_more (EsDtlsSession *self,
+          gssize result,
+          guint n_records)
 {
-  return result < 0 && !gnutls_error_is_fatal (result) && self->input != NULL;
+  return result < 0 && !gnutls_error_is_fatal (result) && !self->is_drained &&
+         n_records < MAX_RECORDS;
 }
 
 /* Goes on with the handshake as far as possible: with the datagram that was fed, or because it is
@@ -428,6 +440,7 @@ es_dtls_session_step (EsDtlsSession *self,
                       gpointer data,
                       GError **error)
 {
+  guint n_records = 0;
   int result;
 
   g_assert (!self->is_stepping && es_dtls_session_get_state (self) == ES_DTLS_SHAKING);
@@ -437,7 +450,7 @@ es_dtls_session_step (EsDtlsSession *self,
   self->has_begun = TRUE;
   do
     result = gnutls_handshake (self->tls);
-  while (is_to_go_on (self, result));
+  while (has_more (self, result, ++n_records));
   if (result < 0 && gnutls_error_is_fatal (result))
     gnutls_alert_send_appropriate (self->tls, result);
   end_push (self);
@@ -477,20 +490,23 @@ explain_end (EsDtlsSession *self,
                  gnutls_strerror (result));
 }
 
-/* Reads past what is no message. */
+/* Reads past what is no message, to the end of the datagram. */
 static gssize
 read_record (EsDtlsSession *self,
              guint8 *buffer)
 {
-  gssize n = gnutls_record_recv (self->tls, buffer, MAX_RECORD);
+  guint n_records = 0;
+  gssize n;
 
-  while (n < 0 && n != GNUTLS_E_AGAIN && !gnutls_error_is_fatal (n))
+  do
     {
-      self->is_fruitful = TRUE;
+      n = gnutls_record_recv (self->tls, buffer, MAX_RECORD);
+      if (n < 0 && n != GNUTLS_E_AGAIN)
+        self->is_fruitful = TRUE;
       if (n == GNUTLS_E_REHANDSHAKE)
         gnutls_alert_send (self->tls, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
-      n = gnutls_record_recv (self->tls, buffer, MAX_RECORD);
     }
+  while (has_more (self, n, ++n_records));
   return n;
 }
 
@@ -511,7 +527,7 @@ es_dtls_session_read (EsDtlsSession *self,
   n = read_record (self, buffer);
   end_push (self);
   self->input = NULL;
-  if (n == GNUTLS_E_AGAIN)
+  if (n < 0 && !gnutls_error_is_fatal (n))
     return NULL;
   self->is_fruitful = TRUE;
   if (n > 0)

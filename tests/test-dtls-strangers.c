@@ -373,6 +373,59 @@ test_dtls_strangers_alter_in_vain (void)
   g_bytes_unref (tap.last);
 }
 
+/* Has each message come behind the one before it, in one datagram. */
+static gboolean
+join_cb (EsTestProxy *proxy,
+         GBytes *datagram,
+         gboolean is_to_server,
+         gpointer user_data)
+{
+  GBytes **last = user_data;
+  gsize size, last_size;
+  const guint8 *data = g_bytes_get_data (datagram, &size);
+  g_autoptr (GByteArray) joint = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (!is_to_server || data[0] != 23)
+    return TRUE;
+  joint = g_byte_array_new ();
+  if (*last != NULL)
+    {
+      data = g_bytes_get_data (*last, &last_size);
+      g_byte_array_append (joint, data, last_size);
+      g_bytes_unref (*last);
+    }
+  *last = g_bytes_ref (datagram);
+  g_byte_array_append (joint, g_bytes_get_data (datagram, NULL), size);
+  bytes = g_byte_array_free_to_bytes (g_steal_pointer (&joint));
+  es_test_proxy_pass (proxy, bytes, TRUE);
+  return FALSE;
+}
+
+static void
+test_dtls_strangers_share_a_datagram (void)
+{
+  g_autoptr (EsUdpServer) server = NULL;
+  g_autoptr (EsTestProxy) proxy = NULL;
+  g_autoptr (EsUdpClient) client = NULL;
+  g_autoptr (GBytes) last = NULL;
+
+  g_test_summary (
+    "What follows a record that is dropped, in the same datagram, is heard, and so is "
+    "the next datagram.");
+  if (es_test_lacks_tls ())
+    return;
+
+  server = start_server ();
+  proxy = es_test_proxy_new (server, join_cb, &last);
+  client = connect_by_proxy (proxy);
+  assert_echo (client, "first");
+  assert_echo (client, "second");
+  assert_echo (client, "third");
+
+  g_assert_cmpuint (es_test_get_n_received (server), ==, 3);
+}
+
 static void
 test_dtls_strangers_end_nobodys_session (void)
 {
@@ -542,6 +595,7 @@ add_session_tests (void)
 {
   g_test_add_func ("/dtls-strangers/play-back-in-vain", test_dtls_strangers_play_back_in_vain);
   g_test_add_func ("/dtls-strangers/alter-in-vain", test_dtls_strangers_alter_in_vain);
+  g_test_add_func ("/dtls-strangers/share-a-datagram", test_dtls_strangers_share_a_datagram);
   g_test_add_func ("/dtls-strangers/end-nobodys-session", test_dtls_strangers_end_nobodys_session);
   g_test_add_func ("/dtls-strangers/restart-on-a-port", test_dtls_strangers_restart_on_a_port);
 }
