@@ -21,6 +21,10 @@ import tempfile
 import time
 import traceback
 
+sys.dont_write_bytecode = True
+
+import ports
+
 DEADLINE = 30
 BUILT = os.path.join(os.environ.get("abs_top_builddir", "."), "examples")
 WRAPPER = os.environ.get("ES_TEST_WRAPPER", "").split()
@@ -772,12 +776,6 @@ def activate(port, hosts, log, *wrapper):
     return process
 
 
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def ask_until_answered(port, process, log):
     """Asks again and again: nobody may listen yet."""
     end = time.monotonic() + DEADLINE
@@ -798,7 +796,7 @@ def check_activated(*wrapper):
     with tempfile.NamedTemporaryFile("w") as hosts, tempfile.TemporaryFile() as log:
         hosts.write("192.0.2.1 name.example\n")
         hosts.flush()
-        port = free_port()
+        port = ports.pick()
         process = activate(port, hosts.name, log, *wrapper)
         answer = ask_until_answered(port, process, log)
         said = os.pread(log.fileno(), 65536, 0).decode()

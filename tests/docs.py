@@ -27,6 +27,10 @@ import traceback
 import urllib.parse
 import xml.etree.ElementTree
 
+sys.dont_write_bytecode = True
+
+import ports
+
 DEADLINE = 60
 SOURCES = pathlib.Path(os.environ["G_TEST_SRCDIR"]).parent
 BUILT = pathlib.Path(os.environ["G_TEST_BUILDDIR"]).parent
@@ -165,19 +169,6 @@ def prepare(block, directory, port):
     return PREPARE[block.language](source, os.path.join(directory, "program"))
 
 
-def pick_port():
-    with socket.socket(socket.AF_INET6 if has_ipv6() else socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("", 0))
-        return one.getsockname()[1]
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
-            one.bind(("::", 0))
-            return True
-    except OSError:
-        return False
 
 
 def ask_until_answered(process, port, message):
@@ -238,7 +229,7 @@ def check_program(block):
         if block.says["message"] is None:
             check_prints(block, directory)
             return
-        port = pick_port()
+        port = ports.pick()
         check_answers(prepare(block, directory, port), port, block.says)
 
 

@@ -22,6 +22,10 @@ import threading
 import time
 import traceback
 
+sys.dont_write_bytecode = True
+
+import ports
+
 DEADLINE = 60
 BUILT = os.path.join(os.environ.get("abs_top_builddir", "."), "examples")
 WRAPPER = os.environ.get("ES_TEST_WRAPPER", "").split()
@@ -616,9 +620,7 @@ def test_activation():
         raise Skip("systemd-socket-activate is not there")
     if "without libsystemd" in run_with_nothing():
         raise Skip("the library was built without libsystemd")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.pick()
     listen = f"--listen=127.0.0.1:{port}"
     activate = ("systemd-socket-activate", "--datagram", listen, "--fdname=syslog")
     server = Server(prefix=activate)

@@ -316,7 +316,9 @@ test_strangers_do_not_fill_memory_with_errors (void)
       es_test_spin_until (is_counted (server, i + 1));
     }
   es_test_settle ();
-  g_assert_cmpuint (es_test_inbox_get_n_errors (inbox), ==, 64);
+  /* The last one is counted before it is told, and may find room again. */
+  g_assert_cmpuint (es_test_inbox_get_n_errors (inbox), >=, 64);
+  g_assert_cmpuint (es_test_inbox_get_n_errors (inbox), <=, 65);
 }
 
 /* Floods. */

@@ -22,6 +22,10 @@ import threading
 import time
 import traceback
 
+sys.dont_write_bytecode = True
+
+import ports
+
 DEADLINE = 30
 TOP = os.environ.get("abs_top_builddir", ".")
 BUILT = os.path.join(TOP, "examples")
@@ -931,9 +935,7 @@ def test_activation(server):
     root = tempfile.mkdtemp(dir=scratch)
     with open(os.path.join(root, "late"), "wb") as file:
         file.write(b"in time")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
+    port = ports.pick()
     line = [needs("systemd-socket-activate"), "--datagram", f"--listen={HOST}:{port}"]
     said = subprocess.run(
         [os.path.join(BUILT, "chat-server")],
