@@ -119,6 +119,8 @@ es_native_to_address (const EsNative *self)
   EsNative copy;
   GSocketAddress *address = NULL;
 
+  /* GIO reads a path to its NUL byte, which need not be there. */
+  memset (&copy, 0, sizeof copy);
   es_native_copy (&copy, self);
   if (copy.size > sizeof (sa_family_t))
     address = g_socket_address_new_from_native (&copy.any, copy.size);

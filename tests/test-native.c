@@ -45,14 +45,14 @@ ip4 (const char *host,
 }
 
 /* A native Unix address as the kernel writes it: so many bytes of a path or, behind a NUL, of a
- * name. */
+ * name. What stands behind them is not the kernel's. */
 static EsNative
 unix_name (const char *path,
            gsize size)
 {
   EsNative native;
 
-  memset (&native, 0, sizeof native);
+  memset (&native, 'z', sizeof native);
   native.un.sun_family = AF_UNIX;
   memcpy ((guint8 *) &native + offsetof (struct sockaddr_un, sun_path), path, size);
   native.size = offsetof (struct sockaddr_un, sun_path) + size;
@@ -96,6 +96,7 @@ test_native_becomes_address (void)
   assert_text (ip6 ("2001:db8::1", 1234, 0), "[2001:db8::1]:1234");
   assert_text (ip6 ("fe80::1", 1234, 2), "[fe80::1%2]:1234");
   assert_text (unix_name ("/a", sizeof "/a"), "/a");
+  assert_text (unix_name ("/a", 2), "/a");
   assert_text (unix_name ("\0a", 2), "@a");
 }
 
