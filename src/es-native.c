@@ -119,9 +119,9 @@ es_native_to_address (const EsNative *self)
   EsNative copy;
   GSocketAddress *address = NULL;
 
-  /* GIO reads a path to its NUL byte, which need not be there. */
-  memset (&copy, 0, sizeof copy);
   es_native_copy (&copy, self);
+  /* GIO reads a path to its NUL byte, which need not be there. */
+  memset ((guint8 *) &copy + copy.size, 0, offsetof (EsNative, size) - copy.size);
   if (copy.size > sizeof (sa_family_t))
     address = g_socket_address_new_from_native (&copy.any, copy.size);
   if (address != NULL)
