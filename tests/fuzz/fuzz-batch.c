@@ -24,6 +24,13 @@
 #define MAX_CONTROLS 40
 #define SLOT_SIZE 65536
 
+/* What becomes of errors on the other path is GSocket's affair. */
+#ifdef HAVE_RECVMMSG
+#define HAS_FAST_PATH TRUE
+#else
+#define HAS_FAST_PATH FALSE
+#endif
+
 /* What UDP sockets can be told, by level and type, with the size that the kernel gives it; 0: any.
  * */
 static const struct
@@ -241,7 +248,7 @@ recvmmsg (int fd,
   guint n = 1 + kind / 2 % n_headers;
 
   problem = input.size == 0 ? EAGAIN : 0;
-  if (kind % 2 == 1 && problem == 0)
+  if (kind % 2 == 1 && problem == 0 && HAS_FAST_PATH)
     problem = problems[kind / 2 % G_N_ELEMENTS (problems)];
   errno = problem;
   if (problem != 0)
