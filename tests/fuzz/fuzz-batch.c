@@ -258,6 +258,20 @@ recvmmsg (int fd,
   return n;
 }
 
+/* The same for GSocket. */
+ssize_t
+recvmsg (int fd,
+         struct msghdr *header,
+         int flags)
+{
+  struct mmsghdr one = { .msg_hdr = *header };
+
+  if (recvmmsg (fd, &one, 1, flags, NULL) < 0)
+    return -1;
+  *header = one.msg_hdr;
+  return one.msg_len;
+}
+
 static void
 check_arrival (const EsArrival *arrival,
                const Datagram *datagram,
