@@ -64,10 +64,13 @@ is_first_record (const EsDtlsDatagram *self)
 gboolean
 es_dtls_datagram_is_hello (const EsDtlsDatagram *self)
 {
-  const guint8 *message = self->data + RECORD_HEADER;
+  const guint8 *message;
   guint length;
 
-  if (self->size < MIN_HELLO_SIZE || !is_first_record (self) || message[0] != CLIENT_HELLO)
+  if (self->size < MIN_HELLO_SIZE || !is_first_record (self))
+    return FALSE;
+  message = self->data + RECORD_HEADER;
+  if (message[0] != CLIENT_HELLO)
     return FALSE;
   length = read_24_bits (message + 1);
   return read_24_bits (message + 6) == 0 && read_24_bits (message + 9) == length &&
