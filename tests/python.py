@@ -1161,6 +1161,8 @@ def run(number, name, test):
 
 
 def main():
+    # Who is started in the background has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tests = [(name, test) for name, test in globals().items() if name.startswith("test_")]
     only = sys.argv[1:]
     tests = [(name, test) for name, test in tests if not only or name in only]
