@@ -22,7 +22,10 @@ import threading
 import time
 import traceback
 
-import gi
+# Who is started in the background has it ignored, and PyGObject remembers what it was at first.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+import gi  # noqa: E402
 
 gi.require_version("EasyServers", "0")
 
@@ -1161,8 +1164,6 @@ def run(number, name, test):
 
 
 def main():
-    # Who is started in the background has it ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     tests = [(name, test) for name, test in globals().items() if name.startswith("test_")]
     only = sys.argv[1:]
     tests = [(name, test) for name, test in tests if not only or name in only]
